@@ -1,0 +1,80 @@
+package source
+
+// Dir is an open directory. Its methods may be called from several goroutines at once, except List and Close.
+type Dir struct{ sys dirHandle }
+
+// OpenDir opens the directory at path, following symbolic links.
+func OpenDir(path string) (*Dir, error) {
+	h, err := openRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{h}, nil
+}
+
+// OpenDir opens the directory called name in d, not following a symbolic link: if name isn't a directory (any more) the error
+// is ErrReplaced. The new Dir doesn't need d to stay open.
+func (d *Dir) OpenDir(name []byte) (*Dir, error) {
+	h, err := d.sys.openDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{h}, nil
+}
+
+// Close closes d.
+func (d *Dir) Close() error { return d.sys.close() }
+
+// Self returns the metadata of the directory itself.
+func (d *Dir) Self() (Stat, error) {
+	var st Stat
+	err := d.sys.self(&st)
+	return st, err
+}
+
+// List fills l with all names in d, replacing what it held. It reads the directory anew at every call. After an error l is empty.
+func (d *Dir) List(l *Listing) error {
+	l.reset()
+	if err := d.sys.list(l); err != nil {
+		l.reset()
+		return err
+	}
+	l.sort()
+	return nil
+}
+
+// Stat fills st with the metadata of entry i of l, which must be a listing of d. Symbolic links aren't followed.
+// The error is fs.ErrNotExist when the entry vanished since.
+func (d *Dir) Stat(l *Listing, i int, st *Stat) error { return d.sys.stat(l, i, st) }
+
+// StatName is Stat for a name that is in no listing.
+func (d *Dir) StatName(name []byte, st *Stat) error { return d.sys.statName(name, st) }
+
+// Open opens the regular file called name for reading. If name is anything else (by now), the error is ErrReplaced:
+// a fifo doesn't block, a device isn't read.
+func (d *Dir) Open(name []byte) (*File, error) {
+	f := new(File)
+	if err := d.OpenInto(name, f); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenInto is Open into an f of the caller's, which must be new or closed: for a caller that opens many files in turn.
+// After an error f is as good as closed.
+func (d *Dir) OpenInto(name []byte, f *File) error {
+	f.off = 0
+	return d.sys.open(name, f)
+}
+
+// Readlink returns the target of the symbolic link called name.
+func (d *Dir) Readlink(name []byte) ([]byte, error) { return d.sys.readlink(name) }
+
+// Xattrs returns the extended attributes of the entry called name, of whatever kind, without opening it; see [File.Xattrs].
+func (d *Dir) Xattrs(name []byte, b *XattrBuffer) ([]Xattr, error) { return d.sys.xattrs(name, b) }
+
+// SelfXattrs returns the extended attributes of the directory itself; see [File.Xattrs].
+func (d *Dir) SelfXattrs(b *XattrBuffer) ([]Xattr, error) { return d.sys.selfXattrs(b) }
+
+// FileSystem says what kind of file system d lies on.
+func (d *Dir) FileSystem() (FileSystem, error) { return d.sys.fileSystem() }
