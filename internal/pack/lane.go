@@ -1,0 +1,194 @@
+package pack
+
+import (
+	"bytes"
+	"crypto/cipher"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/minio/crc64nvme"
+
+	"waybill/manifest"
+)
+
+// A lane writes packs of one class, one after the other. Several lanes of a class
+// write at once.
+type lane struct {
+	w     *Writer
+	class manifest.Class
+
+	mu     sync.Mutex // guards all below
+	pack   *openPack
+	sealed []byte
+	ending chan error // the outcome of the last pack's commit, which goes on beside the next pack
+}
+
+// An openPack is a pack being written.
+type openPack struct {
+	target Target
+	header [headerSize]byte
+	key    [32]byte
+	aead   cipher.AEAD
+	size   int64
+	frames uint32
+	table  Table
+	sha    hash.Hash
+	md5    hash.Hash
+	crc    hash.Hash64
+}
+
+// append seals a frame into the lane's pack. The caller holds the lane's lock, which append releases.
+func (l *lane) append(stored []byte, method uint8, f *frame) error {
+	defer l.mu.Unlock()
+	limit := l.w.cfg.DataPack
+	if l.class == manifest.Catalogue {
+		limit = l.w.cfg.CataPack
+	}
+	p := l.pack
+	if p != nil && (p.size+int64(len(stored)) > limit || p.frames == maxFrames || len(p.table.b) > maxTable/2) {
+		if err := l.end(); err != nil {
+			return err
+		}
+		p = nil
+	}
+	if p == nil {
+		var err error
+		if p, err = l.open(); err != nil {
+			return err
+		}
+	}
+	nonce, aad := place(p.header, p.frames)
+	l.sealed = p.aead.Seal(l.sealed[:0], nonce[:], stored, aad[:])
+	p.table.add(len(l.sealed), len(f.plain), method, f.chunks)
+	p.frames++
+	return p.write(l.sealed)
+}
+
+func (l *lane) open() (*openPack, error) {
+	target, err := l.w.cfg.Create(l.class)
+	if err != nil {
+		return nil, err
+	}
+	p := &openPack{target: target, header: header(l.class), sha: sha256.New(), md5: md5.New(), crc: crc64nvme.New()}
+	rand.Read(p.key[:])
+	p.aead = newAEAD(p.key)
+	l.pack = p
+	return p, p.write(p.header[:])
+}
+
+func (p *openPack) write(b []byte) error {
+	p.sha.Write(b)
+	p.md5.Write(b)
+	p.crc.Write(b)
+	p.size += int64(len(b))
+	_, err := p.target.Write(b)
+	return err
+}
+
+// close ends the open pack, if any, and returns when all the lane's packs are durable.
+func (l *lane) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.end(); err != nil {
+		return err
+	}
+	return l.settle()
+}
+
+// end finishes the open pack's bytes and starts its commit, after the commit before it.
+// So a lane holds two packs at most: the one being committed and the one being filled.
+func (l *lane) end() error {
+	p := l.pack
+	if p == nil {
+		return nil
+	}
+	tail, err := l.tail(p)
+	if err == nil {
+		err = p.write(tail)
+	}
+	if err == nil {
+		err = l.settle()
+	}
+	if err != nil {
+		return err
+	}
+	l.pack = nil
+	l.ending = make(chan error, 1)
+	go func(done chan<- error) { done <- l.commit(p) }(l.ending)
+	return nil
+}
+
+// settle waits for the commit that is under way, if any.
+func (l *lane) settle() error {
+	if l.ending == nil {
+		return nil
+	}
+	err := <-l.ending
+	l.ending = nil
+	return err
+}
+
+func (l *lane) commit(p *openPack) error {
+	info := manifest.Pack{Class: l.class, Size: p.size, CRC64: p.crc.Sum64()}
+	p.sha.Sum(info.Name[:0])
+	p.md5.Sum(info.MD5[:0])
+	if err := p.target.Commit(info); err != nil {
+		return err
+	}
+	l.w.finish(Finished{Pack: info, Table: &p.table})
+	return nil
+}
+
+// tail is what follows the frames: table, wraps, trailer.
+func (l *lane) tail(p *openPack) ([]byte, error) {
+	dataTable := tableKey(p.key)
+	sealedTable := newAEAD(dataTable).Seal(nil, tableNonce[:], p.table.encode(p.frames), p.header[:])
+	forMachine := p.key
+	if l.class == manifest.Data {
+		forMachine = dataTable
+	}
+	wrapR, err := wrap(p.key, l.w.cfg.Recovery)
+	if err != nil {
+		return nil, err
+	}
+	wrapM, err := wrap(forMachine, l.w.cfg.Machine)
+	if err != nil {
+		return nil, err
+	}
+	t := trailer{p.size, int64(len(sealedTable)), int64(len(wrapR)), int64(len(wrapM))}
+	if total := p.size + t.tableLen + t.wrapR + t.wrapM + trailerSize; total > MaxPack {
+		return nil, fmt.Errorf("a pack of %d bytes: the format's limit is %d; use a smaller pack size", total, int64(MaxPack))
+	}
+	return bytes.Join([][]byte{sealedTable, wrapR, wrapM, t.encode()}, nil), nil
+}
+
+func (l *lane) abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle() // its error is the writer's already, or comes too late to matter
+	if l.pack != nil {
+		l.pack.target.Abort()
+		l.pack = nil
+	}
+}
+
+// wrap encrypts a key to a recipient, as a binary age file.
+func wrap(key [32]byte, to age.Recipient) ([]byte, error) {
+	var b bytes.Buffer
+	w, err := age.Encrypt(&b, to)
+	if err == nil {
+		_, err = w.Write(key[:])
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wrapping a pack's key: %w", err)
+	}
+	return b.Bytes(), nil
+}

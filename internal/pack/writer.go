@@ -1,0 +1,247 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"filippo.io/age"
+
+	"waybill/internal/pack/index"
+	"waybill/manifest"
+)
+
+// A Target is where one pack goes. Its methods are called by one goroutine at a time.
+type Target interface {
+	// Write takes the pack's bytes in order and keeps none of the slice.
+	Write(p []byte) (int, error)
+	// Commit makes the pack durable and visible under its name, or fails and leaves nothing.
+	Commit(p manifest.Pack) error
+	// Abort drops what was written.
+	Abort()
+}
+
+// Known answers whether a chunk is stored already, in a pack that is durable.
+type Known interface {
+	Has(prefix index.Key) bool
+}
+
+// A Finished pack is durable in its target.
+type Finished struct {
+	manifest.Pack
+	Table *Table
+}
+
+// Config says how a Writer packs. Dedupe, Recovery, Machine and Create are needed,
+// the rest have defaults.
+type Config struct {
+	Dedupe    [32]byte      // the domain's key for chunk ids
+	Recovery  age.Recipient // opens everything
+	Machine   age.Recipient // opens the catalogue and the tables
+	Data      Known         // chunks of data that need not be stored again; nil: none
+	Catalogue Known         // the same for catalogue nodes
+	Level     Level         // of compression
+	Workers   int           // compressing goroutines; default GOMAXPROCS
+	Producers int           // the most streams of a class in use at once; default Workers
+	DataPack  int64         // bytes at which a data pack is closed; default 64 MiB
+	CataPack  int64         // the same for catalogue packs; default 16 MiB
+
+	// Create opens the destination of the next pack. It is called whenever a pack is begun.
+	Create func(manifest.Class) (Target, error)
+}
+
+func (c *Config) defaults() {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.Workers, runtime.GOMAXPROCS(0))
+	def(&c.Producers, c.Workers)
+	if c.DataPack <= 0 {
+		c.DataPack = 64 << 20
+	}
+	if c.CataPack <= 0 {
+		c.CataPack = 16 << 20
+	}
+}
+
+// A Writer packs the chunks of many streams. Memory is bounded: producers wait
+// for a free frame when the workers are behind.
+type Writer struct {
+	cfg     Config
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	workers sync.WaitGroup
+	queue   chan *frame
+	waiting sync.WaitGroup // frames handed over and not yet in a pack
+	classes map[manifest.Class]*class
+	tuner   *tuner
+
+	mu       sync.Mutex
+	finished []Finished // guarded by mu
+}
+
+// A class is one kind of pack: its frames, its known chunks, its open packs.
+type class struct {
+	name    manifest.Class
+	free    chan *frame // frames not in use; nil stands for one not yet made
+	target  int         // plain bytes at which a frame is full
+	known   Known
+	pending *index.Pending
+	lanes   []*lane
+}
+
+// Frames of data are as large as serves compression; the catalogue's are smaller
+// because a reader often wants one node of them.
+const (
+	dataFrame = 1 << 20
+	cataFrame = 128 << 10
+	// slack is what a file read straight into a frame may add beyond its target.
+	slack = 128 << 10
+)
+
+// NewWriter starts a writer's workers. They run until Close, or until ctx or one of
+// them fails; every method then returns that error.
+func NewWriter(ctx context.Context, cfg Config) *Writer {
+	cfg.defaults()
+	w := &Writer{cfg: cfg, queue: make(chan *frame, cfg.Workers), tuner: newTuner(cfg.Level)}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.classes = map[manifest.Class]*class{
+		manifest.Data:      w.newClass(manifest.Data, dataFrame, cfg.Data, max(1, cfg.Workers/4)),
+		manifest.Catalogue: w.newClass(manifest.Catalogue, cataFrame, cfg.Catalogue, 1),
+	}
+	for range cfg.Workers {
+		w.workers.Go(w.work)
+	}
+	return w
+}
+
+func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes int) *class {
+	frames := w.cfg.Producers + 2*w.cfg.Workers
+	c := &class{name: name, target: target, known: known, pending: new(index.Pending), free: make(chan *frame, frames)}
+	for range frames {
+		c.free <- nil
+	}
+	for range lanes {
+		c.lanes = append(c.lanes, &lane{w: w, class: name})
+	}
+	return c
+}
+
+// Stream returns a new stream of the class for one producer.
+func (w *Writer) Stream(name manifest.Class) *Stream {
+	return &Stream{w: w, class: w.classes[name], hasher: NewHasher(w.cfg.Dedupe)}
+}
+
+// NewChunks is how many chunks were new since the last Flush, over all classes.
+func (w *Writer) NewChunks() int {
+	n := 0
+	for _, c := range w.classes {
+		n += c.pending.Len()
+	}
+	return n
+}
+
+// Flush closes the open packs and returns those finished since the last Flush, in order
+// of their names, all durable. Every stream must have been flushed and none be used
+// meanwhile. Chunks seen until then must be known to Config's Data and Catalogue from
+// then on; the writer forgets them.
+func (w *Writer) Flush() ([]Finished, error) {
+	w.waiting.Wait()
+	for _, c := range w.classes {
+		for _, l := range c.lanes {
+			if err := l.close(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := w.err(); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	done := w.finished
+	w.finished = nil
+	slices.SortFunc(done, func(a, b Finished) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	return done, nil
+}
+
+// Forget drops the memory of the chunks seen so far, once the caller's Known has them.
+func (w *Writer) Forget() {
+	for _, c := range w.classes {
+		c.pending.Reset()
+	}
+}
+
+// Close ends the workers and drops packs that no Flush has closed. It returns the first error there was.
+func (w *Writer) Close() error {
+	close(w.queue)
+	w.workers.Wait()
+	for _, c := range w.classes {
+		for _, l := range c.lanes {
+			l.abort()
+		}
+	}
+	defer w.cancel(nil)
+	return w.err()
+}
+
+// work compresses frames and appends them to packs until the queue is closed. After an
+// error it goes on taking frames, so that no producer waits for ever.
+func (w *Writer) work() {
+	codec := newCodec()
+	for f := range w.queue {
+		if w.ctx.Err() == nil {
+			if err := w.store(codec, f); err != nil {
+				w.cancel(err)
+			}
+		}
+		c := w.classes[f.class]
+		f.reset()
+		c.free <- f
+		w.waiting.Done()
+	}
+}
+
+func (w *Writer) store(codec *codec, f *frame) error {
+	method, stored, err := codec.compress(f.plain, w.tuner.level())
+	if err != nil {
+		return err
+	}
+	return w.classes[f.class].lane().append(stored, method, f)
+}
+
+// lane returns a lane that nobody writes to just now, else any; locked.
+func (c *class) lane() *lane {
+	for _, l := range c.lanes {
+		if l.mu.TryLock() {
+			return l
+		}
+	}
+	l := c.lanes[0]
+	l.mu.Lock()
+	return l
+}
+
+func (w *Writer) submit(f *frame) error {
+	w.waiting.Add(1)
+	w.queue <- f
+	return w.err()
+}
+
+// err is the error the writer failed with, nil while it works.
+func (w *Writer) err() error {
+	if w.ctx.Err() != nil {
+		return fmt.Errorf("packing: %w", context.Cause(w.ctx))
+	}
+	return nil
+}
+
+func (w *Writer) finish(f Finished) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.finished = append(w.finished, f)
+}
