@@ -1,0 +1,108 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"waybill/manifest"
+)
+
+// A Point is the record of a recovery point. Paths are escaped as manifest.EscapePath does.
+type Point struct {
+	Format       string            `json:"format"`
+	State        string            `json:"state"` // Complete or PartialState
+	Host         string            `json:"host"`
+	Started      time.Time         `json:"started"`
+	Ended        time.Time         `json:"ended"`
+	Settled      time.Time         `json:"settled"` // entries changed before it may be taken as unchanged by their stat
+	Base         *manifest.Digest  `json:"base,omitempty"`
+	Roots        []string          `json:"roots"`
+	Excludes     []string          `json:"excludes,omitempty"`
+	Root         []byte            `json:"root"` // the encoded entry of "/"
+	Mode         string            `json:"mode"` // how changes were found: "first", "scan"
+	Reason       string            `json:"reason"`
+	Users        map[string]string `json:"users"` // uid to name
+	Groups       map[string]string `json:"groups"`
+	Stats        Stats             `json:"stats"`
+	Problems     []Problem         `json:"problems,omitempty"`
+	ProblemCount int               `json:"problem_count"`
+}
+
+// The states of a point.
+const (
+	Complete     = "complete"
+	PartialState = "partial"
+)
+
+// Stats counts what a backup saw and did. Sizes are in bytes.
+type Stats struct {
+	Files       int64 `json:"files"`
+	Directories int64 `json:"directories"`
+	Others      int64 `json:"others"`
+	Bytes       int64 `json:"bytes"`      // of all files of the point
+	ReadBytes   int64 `json:"read_bytes"` // read from the source
+	NewBytes    int64 `json:"new_bytes"`  // of chunks that were not known, before compression
+	NewChunks   int64 `json:"new_chunks"`
+	Unchanged   int64 `json:"unchanged"` // files that were not opened
+}
+
+// Add adds another's counts.
+func (s *Stats) Add(o Stats) {
+	s.Files += o.Files
+	s.Directories += o.Directories
+	s.Others += o.Others
+	s.Bytes += o.Bytes
+	s.ReadBytes += o.ReadBytes
+	s.NewBytes += o.NewBytes
+	s.NewChunks += o.NewChunks
+	s.Unchanged += o.Unchanged
+}
+
+// A Problem is an item that could not be saved as it should.
+type Problem struct {
+	Path    string `json:"path"`
+	Problem string `json:"problem"`
+}
+
+// MaxProblems is how many problems a record lists.
+const MaxProblems = 10_000
+
+const pointFormat = "waybill point 1"
+
+// Encode returns the record's bytes.
+func (p *Point) Encode() ([]byte, error) {
+	p.Format = pointFormat
+	if p.Roots == nil {
+		p.Roots = []string{}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(p)
+	return b.Bytes(), err
+}
+
+// ParsePoint reads a record; what is no record, or of a newer format, fails with pack.ErrDamaged.
+func ParsePoint(b []byte) (*Point, error) {
+	p := &Point{}
+	if err := json.Unmarshal(b, p); err != nil {
+		return nil, damaged("a recovery point's record: %v", err)
+	}
+	if p.Format != pointFormat || p.State != Complete && p.State != PartialState {
+		return nil, damaged("a recovery point's record of the unknown form %q, %q", p.Format, p.State)
+	}
+	if _, err := p.RootEntry(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// RootEntry is the entry of "/".
+func (p *Point) RootEntry() (Entry, error) {
+	e, err := ParseEntry(p.Root)
+	if err == nil && (e.Kind != Directory || len(e.Name) != 0) {
+		err = damaged("a recovery point whose root is no directory")
+	}
+	return e, err
+}
