@@ -1,0 +1,204 @@
+// Package domain reads one machine's namespace from a vault, from disks, or from
+// several of them together: its chain of commits is checked, its recovery points are
+// found and resolved, and chunks are located, opened and verified.
+//
+// [Open] takes the stores in the order they should be asked: local copies first. What one
+// of them lacks, another may have, so a seed whose disks are partly imported reads as a whole. The local
+// index is a hint that Open brings in line with the chain; when it turns out to be wrong it is
+// rebuilt from the packs.
+//
+// The package writes nothing but that index.
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"waybill/internal/pack"
+	"waybill/internal/pack/index"
+	"waybill/manifest"
+)
+
+// A Store is what the domain is read from.
+type Store interface {
+	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
+	Size(ctx context.Context, name string) (int64, error)
+	List(ctx context.Context, prefix string, each func(name string, size int64) error) error
+}
+
+// Options say how a domain is opened.
+type Options struct {
+	Keys     pack.Keys // what is not opened by them fails with pack.ErrKey when it is read
+	Dedupe   [32]byte  // the domain's key for chunk ids
+	IndexDir string    // of the local index; empty for a temporary one
+}
+
+// A Domain is safe for concurrent use.
+type Domain struct {
+	Machine *manifest.Machine
+	Chain   manifest.Chain
+
+	store    union
+	opts     Options
+	temp     string // a temporary index, to be removed
+	data     *index.Index
+	cata     *index.Index
+	nodes    *frameCache
+	rebuild  sync.Once
+	hashers  sync.Pool
+	decoders sync.Pool
+
+	mu    sync.Mutex
+	packs map[manifest.Digest]*pack.Reader // guarded by mu; one pack's key is 32 bytes, its tail is not kept
+}
+
+// Open reads and checks the machine's chain from the stores. manifest.ErrSignature and
+// manifest.ErrFormat tell what is wrong with it when it fails.
+func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts Options) (*Domain, error) {
+	d := &Domain{Machine: machine, store: union(stores), opts: opts, nodes: newFrameCache(), packs: map[manifest.Digest]*pack.Reader{}}
+	d.hashers.New = func() any { return pack.NewHasher(opts.Dedupe) }
+	d.decoders.New = func() any { return pack.NewDecoder() }
+	var err error
+	if d.Chain, err = manifest.ReadChain(ctx, d.store, machine); err != nil {
+		return nil, err
+	}
+	return d, d.openIndex(ctx)
+}
+
+func (d *Domain) openIndex(ctx context.Context) error {
+	dir := d.opts.IndexDir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "waybill-index-"); err != nil {
+			return err
+		}
+		d.temp = dir
+	}
+	var err error
+	if d.cata, err = index.Open(filepath.Join(dir, "catalogue")); err != nil {
+		return fmt.Errorf("opening the index: %w", err)
+	}
+	if d.data, err = index.Open(filepath.Join(dir, "data")); err != nil {
+		return fmt.Errorf("opening the index: %w", err)
+	}
+	inChain := map[string]bool{}
+	for _, l := range d.Chain.Links {
+		inChain[l.Digest.String()] = true
+	}
+	for _, x := range []*index.Index{d.cata, d.data} {
+		if err := x.Retain(func(tag string) bool { return inChain[tag] }); err != nil {
+			return err
+		}
+	}
+	_, err = d.cover(ctx, manifest.Catalogue)
+	return err
+}
+
+// Close releases the index.
+func (d *Domain) Close() error {
+	err := errors.Join(d.cata.Close(), d.data.Close())
+	if d.temp != "" {
+		err = errors.Join(err, os.RemoveAll(d.temp))
+	}
+	return err
+}
+
+func (d *Domain) index(class manifest.Class) *index.Index {
+	if class == manifest.Data {
+		return d.data
+	}
+	return d.cata
+}
+
+// Of is the index of one class of chunks.
+func (d *Domain) Of(class manifest.Class) pack.Known { return d.index(class) }
+
+// Committed adds the packs of a commit that was just made to the index.
+func (d *Domain) Committed(id manifest.Digest, packs []pack.Finished) error {
+	for _, class := range []manifest.Class{manifest.Data, manifest.Catalogue} {
+		err := d.index(class).Add(id.String(), func(put func(index.Key, index.Loc) error) error {
+			for _, p := range packs {
+				if p.Class != class {
+					continue
+				}
+				if err := addTable(p.Name, p.Table, put); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addTable(name manifest.Digest, t *pack.Table, put func(index.Key, index.Loc) error) error {
+	for f, chunks := range t.All() {
+		loc := index.Loc{Pack: name, Frame: f.Number, Offset: f.Offset, Sealed: f.Sealed, Plain: f.Plain, Method: f.Method}
+		for _, c := range chunks {
+			loc.Start, loc.Length = c.Start, c.Length
+			if err := put(index.Key(c.Prefix), loc); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// CoverData brings the data index in line with the chain, reading the tables of the packs
+// it does not have yet. It returns the packs that no store has.
+func (d *Domain) CoverData(ctx context.Context) (missing []manifest.Digest, err error) {
+	return d.cover(ctx, manifest.Data)
+}
+
+// Rebuild makes the whole index anew from the packs.
+func (d *Domain) Rebuild(ctx context.Context) (missing []manifest.Digest, err error) {
+	for _, class := range []manifest.Class{manifest.Catalogue, manifest.Data} {
+		if err := d.index(class).Retain(func(string) bool { return false }); err != nil {
+			return nil, err
+		}
+		lost, err := d.cover(ctx, class)
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, lost...)
+	}
+	return missing, nil
+}
+
+// cover adds the commits that the index lacks.
+func (d *Domain) cover(ctx context.Context, class manifest.Class) (missing []manifest.Digest, err error) {
+	x := d.index(class)
+	for _, link := range d.Chain.Links {
+		tag := link.Digest.String()
+		if x.Covers(tag) {
+			continue
+		}
+		lost, tables, err := d.tables(ctx, link.Manifest, class)
+		if err != nil {
+			return nil, err
+		}
+		if len(lost) > 0 {
+			missing = append(missing, lost...)
+			tag += " incomplete" // no commit's name: gone when the index is opened next
+		}
+		err = x.Add(tag, func(put func(index.Key, index.Loc) error) error {
+			for name, t := range tables {
+				if err := addTable(name, t, put); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("building the index: %w", err)
+		}
+	}
+	return missing, nil
+}

@@ -1,0 +1,134 @@
+package domain
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"waybill/internal/pack"
+	"waybill/internal/pack/index"
+	"waybill/manifest"
+)
+
+// Load finds, opens and checks a catalogue node. It is catalog.Loader.
+func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
+	b, err := d.node(ctx, id)
+	if err == nil || !errors.Is(err, pack.ErrDamaged) {
+		return b, err
+	}
+	// The index is a hint: before the pack is blamed, it is made anew.
+	d.rebuild.Do(func() { _, err = d.Rebuild(ctx) })
+	if err != nil && !errors.Is(err, pack.ErrDamaged) {
+		return nil, err
+	}
+	return d.node(ctx, id)
+}
+
+func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
+	loc, ok := d.cata.Lookup(id.Prefix())
+	if !ok {
+		return nil, fmt.Errorf("%w: catalogue node %.12s is in no pack at hand", pack.ErrDamaged, id)
+	}
+	key := frameKey{loc.Pack, loc.Frame}
+	frame, ok := d.nodes.get(key)
+	if !ok {
+		var err error
+		if frame, err = d.Frame(ctx, loc, nil); err != nil {
+			return nil, err
+		}
+		d.nodes.put(key, frame)
+	}
+	return d.Chunk(id, frame, loc)
+}
+
+// Frame reads and opens the frame a location lies in, into dst if that has room.
+func (d *Domain) Frame(ctx context.Context, loc index.Loc, dst []byte) ([]byte, error) {
+	r, err := d.Pack(ctx, loc.Pack)
+	if err != nil {
+		return nil, err
+	}
+	dec := d.decoders.Get().(*pack.Decoder)
+	defer d.decoders.Put(dec)
+	b, err := r.Frame(dec, FrameOf(loc), dst)
+	if err != nil {
+		return nil, fmt.Errorf("pack %.12s: %w", manifest.Digest(loc.Pack), err)
+	}
+	return b, nil
+}
+
+// FrameOf is the location's frame as a table has it.
+func FrameOf(loc index.Loc) pack.Frame {
+	return pack.Frame{Number: loc.Frame, Offset: loc.Offset, Sealed: loc.Sealed, Plain: loc.Plain, Method: loc.Method}
+}
+
+// Chunk takes a chunk out of its opened frame and checks it against its id.
+func (d *Domain) Chunk(id pack.ID, frame []byte, loc index.Loc) ([]byte, error) {
+	end := uint64(loc.Start) + uint64(loc.Length)
+	if end > uint64(len(frame)) {
+		return nil, fmt.Errorf("%w: chunk %.12s lies beyond its frame", pack.ErrDamaged, id)
+	}
+	b := frame[loc.Start:end:end]
+	h := d.hashers.Get().(*pack.Hasher)
+	defer d.hashers.Put(h)
+	if h.Sum(b) != id {
+		return nil, fmt.Errorf("%w: chunk %.12s does not have its hash", pack.ErrDamaged, id)
+	}
+	return b, nil
+}
+
+// Locate tells where a data chunk lies, as far as the packs at hand have it.
+func (d *Domain) Locate(id pack.ID) (index.Loc, bool) { return d.data.Lookup(id.Prefix()) }
+
+type frameKey struct {
+	pack  [32]byte
+	frame uint32
+}
+
+// A frameCache keeps the catalogue frames used last: neighbours in the tree are neighbours in a frame.
+type frameCache struct {
+	mu    sync.Mutex
+	bytes int
+	m     map[frameKey]*list.Element
+	order list.List // of cached, the one used last in front
+}
+
+type cached struct {
+	key   frameKey
+	frame []byte
+}
+
+const maxCached = 24 << 20
+
+func newFrameCache() *frameCache { return &frameCache{m: map[frameKey]*list.Element{}} }
+
+func (c *frameCache) get(k frameKey) ([]byte, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.m[k]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(cached).frame, true
+}
+
+func (c *frameCache) put(k frameKey, frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.m[k]; ok {
+		return
+	}
+	c.m[k] = c.order.PushFront(cached{k, frame})
+	c.bytes += len(frame)
+	for c.bytes > maxCached && c.order.Len() > 1 {
+		last := c.order.Remove(c.order.Back()).(cached)
+		delete(c.m, last.key)
+		c.bytes -= len(last.frame)
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
