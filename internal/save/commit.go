@@ -1,0 +1,229 @@
+package save
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"filippo.io/age"
+
+	"waybill/internal/catalog"
+	"waybill/internal/pack"
+	"waybill/manifest"
+)
+
+// due tells whether a checkpoint is.
+func (s *session) due() bool {
+	return s.cfg.Progress.NewBytes.Load()-s.newAtCP >= s.cfg.CheckpointBytes ||
+		s.asked.Add(1)%1024 == 0 && (s.cfg.Now().Sub(s.lastCP) >= s.cfg.CheckpointEvery || s.packs.NewChunks() >= s.cfg.CheckpointChunks)
+}
+
+// worthKeeping tells whether an interrupted run has stored anything since the last commit.
+func (s *session) worthKeeping() bool {
+	return s.tree != nil && s.cfg.Progress.NewBytes.Load() > s.newAtCP
+}
+
+// checkpoint commits a partial point of the tree as it is now, while all workers wait.
+func (s *session) checkpoint() error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	w := s.workers[0]
+	root, err := w.partial(s.tree)
+	if err == nil {
+		err = s.flushAll()
+	}
+	if err == nil {
+		err = s.commit(catalog.PartialState, root)
+	}
+	if err != nil {
+		return fmt.Errorf("making a checkpoint: %w", err)
+	}
+	s.cfg.Progress.Checkpoints.Add(1)
+	return nil
+}
+
+// partial returns the entry of a live directory as it is: what is done, beside what
+// the base had of the rest.
+func (w *worker) partial(d *dir) (catalog.Entry, error) {
+	slots := append([][]byte(nil), d.slots...)
+	for _, kid := range d.kids {
+		e, err := w.partial(kid)
+		if err != nil {
+			return e, err
+		}
+		slots[kid.slot] = e.Append(nil)
+	}
+	for _, other := range w.s.workers {
+		r := other.reading
+		if r == nil || r.dir != d {
+			continue
+		}
+		e := r.entry
+		e.Flags |= catalog.Partial
+		if err := other.content.Snapshot(&e); err != nil {
+			return e, err
+		}
+		slots[r.slot] = e.Append(nil)
+	}
+	e := d.entry
+	var err error
+	e.Node, err = w.buildNode(slots)
+	return e, err
+}
+
+// flushAll hands over what the workers' streams hold.
+func (s *session) flushAll() error {
+	for _, w := range s.workers {
+		if err := w.data.Flush(); err != nil {
+			return err
+		}
+		if err := w.cata.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit stores the point's record, makes the packs durable, and publishes the manifest that lists them.
+func (s *session) commit(state string, root catalog.Entry) error {
+	point := s.point(state, root)
+	body, err := point.Encode()
+	if err != nil {
+		return err
+	}
+	cata := s.workers[0].cata
+	record, _, err := cata.Add(body)
+	if err == nil {
+		err = cata.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	packs, err := s.packs.Flush()
+	if err != nil {
+		return err
+	}
+	c, err := s.sign(packs, record)
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Destination.Publish(context.Background(), c); err != nil {
+		return err
+	}
+	if err := s.cfg.Known.Committed(c.ID, packs); err != nil {
+		return fmt.Errorf("noting what was committed: %w", err)
+	}
+	s.packs.Forget()
+	s.committed(c, point)
+	return nil
+}
+
+// committed moves the session on behind a commit.
+func (s *session) committed(c Commit, point *catalog.Point) {
+	if s.result == nil {
+		s.result = &Result{}
+	}
+	s.result.Commit, s.result.Point = c, point
+	s.result.Packs = append(s.result.Packs, c.Manifest.Packs...)
+	s.cfg.Writer.Sequence, s.cfg.Writer.Head = c.Manifest.Sequence, c.ID
+	s.lastCP = s.cfg.Now()
+	s.newAtCP = s.cfg.Progress.NewBytes.Load()
+}
+
+// sign makes the manifest of the packs and the sealed reference to the record.
+func (s *session) sign(packs []pack.Finished, record pack.ID) (c Commit, err error) {
+	me := &s.cfg.Writer
+	m := &manifest.Manifest{Vault: me.Vault, Machine: me.Machine, Set: s.cfg.Set, Sequence: me.Sequence + 1,
+		Previous: me.Head, Time: s.cfg.Now().UTC().Truncate(time.Second), Tool: s.cfg.Tool}
+	if s.cfg.Disks != nil {
+		m.Disks = s.cfg.Disks()
+	}
+	var holder manifest.Digest
+	for _, p := range packs {
+		m.Packs = append(m.Packs, p.Pack)
+		if p.Class == manifest.Catalogue && p.Table.Has(record.Prefix()) {
+			holder = p.Name
+		}
+	}
+	if holder.IsZero() {
+		return c, fmt.Errorf("the point's record is in none of the packs just written")
+	}
+	if m.Record, err = sealRecord(Reference{holder, record.String()}, me.Recovery, me.Catalogue); err != nil {
+		return c, err
+	}
+	c.Manifest = m
+	if c.Bytes, err = m.Encode(); err != nil {
+		return c, err
+	}
+	c.ID = manifest.Sum(c.Bytes)
+	c.Signature, err = me.Signer.Sign(c.Bytes)
+	return c, err
+}
+
+// A Reference leads from a manifest to the record of its point.
+type Reference struct {
+	Pack  manifest.Digest `json:"pack"`
+	Chunk string          `json:"chunk"`
+}
+
+func sealRecord(r Reference, to ...age.Recipient) ([]byte, error) {
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	w, err := age.Encrypt(&b, to...)
+	if err == nil {
+		_, err = w.Write(plain)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sealing the reference to the point's record: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// point makes the record.
+func (s *session) point(state string, root catalog.Entry) *catalog.Point {
+	p := &catalog.Point{State: state, Host: s.cfg.Host, Started: s.started.UTC(), Ended: s.cfg.Now().UTC(),
+		Settled: s.started.UTC(), Roots: s.cfg.Roots, Root: root.Append(nil), Mode: "first", Reason: s.cfg.Reason}
+	if b := s.cfg.Base; b != nil {
+		p.Mode, p.Base = "scan", &b.ID
+		if state == catalog.PartialState && b.Point.Settled.Before(p.Settled) {
+			p.Settled = b.Point.Settled // it still holds entries of the base
+		}
+	}
+	for _, w := range s.workers {
+		s.owners.add(w.users, w.groups)
+		p.Stats.Add(w.count)
+	}
+	p.Users, p.Groups = formatOwners(s.owners.users), formatOwners(s.owners.groups)
+	s.problems.mu.Lock()
+	defer s.problems.mu.Unlock()
+	p.Problems, p.ProblemCount = append(p.Problems, s.problems.list...), s.problems.count
+	return p
+}
+
+func formatOwners(m map[uint32]string) map[string]string {
+	out := map[string]string{}
+	for id, name := range m {
+		out[strconv.FormatUint(uint64(id), 10)] = name
+	}
+	return out
+}
+
+func parseOwners(m map[string]string) map[uint32]string {
+	out := map[uint32]string{}
+	for text, name := range maps.All(m) {
+		if id, err := strconv.ParseUint(text, 10, 32); err == nil {
+			out[uint32(id)] = name
+		}
+	}
+	return out
+}

@@ -1,0 +1,318 @@
+package save
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"waybill/internal/catalog"
+	"waybill/internal/source"
+)
+
+// A dir is a directory on its way to a node. Its listing and slots are written by the
+// workers that have a task of it, each in its own range.
+type dir struct {
+	parent  *dir
+	slot    int // its place in the parent
+	src     *source.Dir
+	list    *source.Listing
+	slots   [][]byte // encoded entries by place in the listing; first the base's, nil where there is none
+	kids    []*dir   // directories below that are live, by slot; guarded by the session's gate or mu
+	mu      sync.Mutex
+	only    *selection
+	dev     uint64
+	settled catalog.Time // see session.settled; less the file system's clock tick
+	entry   catalog.Entry
+	base    []byte       // the base's entry of this directory
+	left    atomic.Int64 // tasks and directories below that are not done
+	changed atomic.Bool  // the node is not the base's
+}
+
+// A task is a range of a directory's listing to look at, or, when to is 0, the directory at from to enter.
+type task struct {
+	dir      *dir
+	from, to int
+}
+
+// rangeSize is how many entries of a directory one worker takes at a time.
+const rangeSize = 512
+
+// walk saves the tree and returns the root's entry.
+func (s *session) walk(ctx context.Context) (catalog.Entry, error) {
+	s.tasks.init()
+	stop := context.AfterFunc(ctx, func() { s.tasks.fail(context.Cause(ctx)) })
+	defer stop()
+	if err := s.workers[0].enterRoot(); err != nil {
+		return catalog.Entry{}, err
+	}
+	var wg sync.WaitGroup
+	for _, w := range s.workers {
+		wg.Go(w.run)
+	}
+	wg.Wait()
+	for _, w := range s.workers {
+		s.owners.add(w.users, w.groups)
+	}
+	return s.tree.entry, s.tasks.err
+}
+
+// run takes tasks until the tree is done or something failed.
+func (w *worker) run() {
+	for {
+		t, ok := w.s.tasks.pop()
+		if !ok {
+			return
+		}
+		w.s.gate.RLock()
+		var err error
+		if t.to == 0 {
+			err = w.enter(t.dir, t.from)
+		} else {
+			err = w.look(t.dir, t.from, t.to)
+		}
+		w.s.gate.RUnlock()
+		if err != nil {
+			w.s.tasks.fail(err)
+			return
+		}
+	}
+}
+
+// enterRoot begins with "/".
+func (w *worker) enterRoot() error {
+	src, err := source.OpenDir("/")
+	if err != nil {
+		return err
+	}
+	d := &dir{src: src, only: w.s.only}
+	if b := w.s.cfg.Base; b != nil {
+		d.base = b.Point.Root
+	}
+	w.s.tree = d
+	w.s.gate.RLock()
+	defer w.s.gate.RUnlock()
+	return w.list(d)
+}
+
+// enter opens the directory in a slot of its parent, and lists it.
+func (w *worker) enter(parent *dir, slot int) error {
+	name := parent.list.Name(slot)
+	src, err := parent.src.OpenDir(name)
+	if err != nil {
+		return w.notEntered(parent, slot, err)
+	}
+	d := &dir{parent: parent, slot: slot, src: src, base: parent.slots[slot]}
+	d.only, _ = parent.only.of(name)
+	d.entry.Name = name
+	parent.mu.Lock()
+	parent.kids = append(parent.kids, d)
+	parent.mu.Unlock()
+	return w.list(d)
+}
+
+// notEntered settles a slot whose directory could not be opened: gone is no error.
+func (w *worker) notEntered(parent *dir, slot int, err error) error {
+	var st source.Stat
+	if !gone(err) && parent.src.Stat(parent.list, slot, &st) == nil && st.Kind == source.Directory {
+		w.s.problem(parent.path(parent.list.Name(slot)), "directory could not be opened: %v", err)
+		e := w.entryOf(parent.list.Name(slot), &st)
+		e.Flags |= catalog.Unreadable
+		w.set(parent, slot, w.encode(&e))
+		w.count.Directories++
+	} else {
+		w.set(parent, slot, nil)
+	}
+	return w.done(parent, 1)
+}
+
+// gone tells whether an entry vanished, or became something else, while we were looking.
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, source.ErrReplaced)
+}
+
+// list reads a directory's names, sets the base's entries beside them, and makes tasks of both.
+func (w *worker) list(d *dir) error {
+	st, err := d.src.Self()
+	if err != nil {
+		return w.unlisted(d, err)
+	}
+	d.dev = st.Dev
+	base, err := w.describe(d, &st)
+	if err != nil {
+		return err
+	}
+	d.list = w.takeListing()
+	d.left.Store(1)
+	if d.parent == nil || d.parent.dev != d.dev {
+		w.crossing(d)
+	} else {
+		d.settled = d.parent.settled
+	}
+	if w.mayDescend(d) {
+		if err := d.src.List(d.list); err != nil {
+			w.s.problem(d.path(nil), "directory could not be listed: %v", err)
+			d.entry.Flags |= catalog.Unreadable
+			d.changed.Store(true)
+		}
+	}
+	if err := w.alignBase(d, base); err != nil {
+		return err
+	}
+	n := d.list.Len()
+	if n <= rangeSize {
+		return w.look(d, 0, n)
+	}
+	d.left.Store(int64((n + rangeSize - 1) / rangeSize))
+	for from := (n - 1) / rangeSize * rangeSize; from >= 0; from -= rangeSize {
+		w.s.tasks.push(task{d, from, min(from+rangeSize, n)})
+	}
+	return nil
+}
+
+// unlisted ends a directory that was opened but can't be looked at any more.
+func (w *worker) unlisted(d *dir, err error) error {
+	d.src.Close()
+	if d.parent == nil {
+		return err
+	}
+	d.parent.drop(d)
+	return w.notEntered(d.parent, d.slot, err)
+}
+
+// alignBase puts the base's entry of each name into the name's slot.
+func (w *worker) alignBase(d *dir, base *catalog.Cursor) error {
+	n := d.list.Len()
+	d.slots = make([][]byte, n)
+	if base == nil {
+		d.changed.Store(true)
+		return nil
+	}
+	raw := base.Next()
+	for i := range n {
+		order := -1
+		for raw != nil {
+			if order = compare(catalog.EntryName(raw), d.list.Name(i)); order >= 0 {
+				break
+			}
+			d.changed.Store(true) // a name of the base that is no more
+			raw = base.Next()
+		}
+		if raw != nil && order == 0 {
+			d.slots[i] = raw
+			raw = base.Next()
+		} else {
+			d.changed.Store(true)
+		}
+	}
+	if raw != nil {
+		d.changed.Store(true)
+	}
+	return base.Err()
+}
+
+// look examines a range of a directory's entries.
+func (w *worker) look(d *dir, from, to int) error {
+	var st source.Stat
+	var below []int
+	for i := from; i < to; i++ {
+		if err := w.pause(); err != nil {
+			return err
+		}
+		name := d.list.Name(i)
+		only, selected := d.only.of(name)
+		if !selected || d.src.Stat(d.list, i, &st) != nil {
+			w.set(d, i, nil) // vanished, or not wanted
+			continue
+		}
+		switch {
+		case only != nil && st.Kind != source.Directory, w.excluded(d, name, &st):
+			w.set(d, i, nil)
+		case st.Kind == source.Directory:
+			below = append(below, i)
+		default:
+			if err := w.item(d, i, &st); err != nil {
+				return err
+			}
+		}
+	}
+	d.left.Add(int64(len(below)))
+	for k := len(below) - 1; k >= 0; k-- { // so that the first is taken first
+		w.s.tasks.push(task{dir: d, from: below[k]})
+	}
+	return w.done(d, 1)
+}
+
+// set fills a slot with its final entry and notes whether it is the base's.
+func (w *worker) set(d *dir, i int, entry []byte) {
+	if d.changed.Load() || !same(d.slots[i], entry) {
+		d.changed.Store(true)
+		d.slots[i] = entry
+	}
+}
+
+// done takes n off what is left of a directory, and completes it and then its parents when that was the last.
+func (w *worker) done(d *dir, n int64) error {
+	for d.left.Add(-n) == 0 {
+		if err := w.complete(d); err != nil {
+			return err
+		}
+		parent := d.parent
+		if parent == nil {
+			w.s.tasks.close()
+			return nil
+		}
+		w.set(parent, d.slot, w.encode(&d.entry))
+		parent.drop(d)
+		d, n = parent, 1
+	}
+	return nil
+}
+
+// complete gives a directory its node and frees what it held.
+func (w *worker) complete(d *dir) error {
+	d.src.Close()
+	if d.changed.Load() {
+		var err error
+		if d.entry.Node, err = w.buildNode(d.slots); err != nil {
+			return err
+		}
+	} else if base, err := catalog.ParseEntry(d.base); err != nil {
+		return err
+	} else {
+		d.entry.Node = base.Node
+	}
+	d.slots = nil
+	if d.parent == nil {
+		return nil
+	}
+	w.count.Directories++
+	// The name outlives the listing only in the encoded entry, which the caller makes next.
+	w.giveListing(d)
+	return nil
+}
+
+func (d *dir) drop(kid *dir) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, k := range d.kids {
+		if k == kid {
+			d.kids[i] = d.kids[len(d.kids)-1]
+			d.kids = d.kids[:len(d.kids)-1]
+			return
+		}
+	}
+}
+
+// path is the absolute raw path of a name in the directory, or of the directory itself.
+func (d *dir) path(name []byte) []byte {
+	if d.parent == nil {
+		return append([]byte("/"), name...)
+	}
+	p := d.parent.path(d.entry.Name)
+	if name != nil {
+		p = append(append(p, '/'), name...)
+	}
+	return p
+}

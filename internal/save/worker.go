@@ -1,0 +1,271 @@
+package save
+
+import (
+	"bytes"
+	"context"
+
+	"waybill/internal/catalog"
+	"waybill/internal/pack"
+	"waybill/internal/source"
+	"waybill/manifest"
+)
+
+// A worker looks at directories and reads files. Its fields are its own; a checkpoint
+// uses them while the worker waits at the gate.
+type worker struct {
+	s        *session
+	data     *pack.Stream
+	cata     *pack.Stream
+	builder  *catalog.DirBuilder
+	content  catalog.ContentBuilder
+	count    catalog.Stats
+	users    map[uint32]bool
+	groups   map[uint32]bool
+	lastUID  int64 // the owner seen last, -1 for none: most entries have their neighbour's
+	lastGID  int64
+	listings []*source.Listing
+	arena    []byte      // encoded entries are cut from it
+	buf      []byte      // for reading large files
+	open     source.File // the file being read
+	reading  *reading
+	xattrs   source.XattrBuffer
+}
+
+func newWorker(s *session) *worker {
+	w := &worker{s: s, users: map[uint32]bool{}, groups: map[uint32]bool{}, lastUID: -1, lastGID: -1}
+	w.data = s.packs.Stream(manifest.Data)
+	w.cata = s.packs.Stream(manifest.Catalogue)
+	w.builder = catalog.NewDirBuilder(w.putNode)
+	w.content.Put = w.putNode
+	return w
+}
+
+func (w *worker) putNode(node []byte) (pack.ID, error) {
+	id, _, err := w.cata.Add(node)
+	return id, err
+}
+
+// pause is called between items: it fails when the walk has, and makes or awaits a checkpoint when one is due.
+func (w *worker) pause() error {
+	if w.s.tasks.failed.Load() {
+		return w.s.tasks.cause()
+	}
+	if w.s.pausing.Load() {
+		w.s.gate.RUnlock()
+		w.s.gate.RLock()
+	}
+	if !w.s.due() || !w.s.pausing.CompareAndSwap(false, true) {
+		return nil
+	}
+	w.s.gate.RUnlock()
+	err := w.s.checkpoint()
+	w.s.pausing.Store(false)
+	w.s.gate.RLock()
+	return err
+}
+
+// item saves anything but a directory.
+func (w *worker) item(d *dir, i int, st *source.Stat) error {
+	w.seen(st.UID, st.GID)
+	p := w.s.cfg.Progress
+	p.Files.Add(1)
+	raw := d.slots[i]
+	if st.Kind == source.Regular {
+		w.count.Files++
+		w.count.Bytes += st.Size
+	} else {
+		w.count.Others++
+	}
+	if raw != nil && w.unchanged(d, raw, st) {
+		w.count.Unchanged++
+		p.Bytes.Add(st.Size)
+		return nil
+	}
+	if st.Kind == source.Regular {
+		return w.file(d, i, st)
+	}
+	return w.special(d, i, st)
+}
+
+// unchanged tells whether the base's entry can be taken as it is.
+func (w *worker) unchanged(d *dir, raw []byte, st *source.Stat) bool {
+	e, err := catalog.ParseEntry(raw)
+	const unsure = catalog.Changed | catalog.Partial | catalog.Unreadable
+	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && e.Ctime.Before(d.settled)
+}
+
+// sameStat compares what change detection goes by.
+func sameStat(e *catalog.Entry, st *source.Stat) bool {
+	return e.Kind == catalog.Kind(st.Kind) && e.Inode == st.Inode && e.Mtime == mtime(st) && e.Ctime == ctime(st) &&
+		(st.Kind != source.Regular || e.Size == st.Size)
+}
+
+func mtime(st *source.Stat) catalog.Time { return catalog.Time{Sec: st.MtimeSec, Nsec: st.MtimeNsec} }
+func ctime(st *source.Stat) catalog.Time { return catalog.Time{Sec: st.CtimeSec, Nsec: st.CtimeNsec} }
+
+// special saves a symbolic link, fifo, socket or device.
+func (w *worker) special(d *dir, i int, st *source.Stat) error {
+	name := d.list.Name(i)
+	e := w.entryOf(name, st)
+	if st.Kind == source.Symlink {
+		var err error
+		if e.Target, err = d.src.Readlink(name); err != nil {
+			w.unreadable(d, i, err)
+			return nil
+		}
+	}
+	xattrs, err := d.src.Xattrs(name, &w.xattrs)
+	if gone(err) {
+		w.set(d, i, nil)
+		return nil
+	}
+	e.Xattrs = w.encodeXattrs(d, name, xattrs, err)
+	w.set(d, i, w.encode(&e))
+	return nil
+}
+
+// unreadable leaves an entry out and says so, unless it has vanished.
+func (w *worker) unreadable(d *dir, i int, err error) {
+	if !gone(err) {
+		w.s.problem(d.path(d.list.Name(i)), "not saved: %v", err)
+	}
+	w.set(d, i, nil)
+}
+
+// describe fills a directory's own entry and returns a cursor over the base's entries of it, nil without one.
+func (w *worker) describe(d *dir, st *source.Stat) (*catalog.Cursor, error) {
+	name := d.entry.Name
+	d.entry = w.entryOf(name, st)
+	w.seen(st.UID, st.GID)
+	xattrs, err := d.src.SelfXattrs(&w.xattrs)
+	d.entry.Xattrs = w.encodeXattrs(d, nil, xattrs, err)
+	if d.base == nil {
+		return nil, nil
+	}
+	e, err := catalog.ParseEntry(d.base)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind != catalog.Directory {
+		return nil, nil
+	}
+	return catalog.NewCursor(context.Background(), w.s.cfg.Base.Loader, e.Node), nil
+}
+
+// crossing notes that a file system begins at d.
+func (w *worker) crossing(d *dir) {
+	if d.parent != nil {
+		d.entry.Flags |= catalog.MountPoint
+	}
+	if w.s.cfg.Base == nil {
+		return
+	}
+	fs, _ := d.src.FileSystem() // what can't be told has the largest slack
+	slack := fs.Slack
+	sec, nsec := w.s.settled.Sec, int64(w.s.settled.Nsec)-slack.Nanoseconds()
+	for nsec < 0 {
+		sec, nsec = sec-1, nsec+1e9
+	}
+	d.settled = catalog.Time{Sec: sec, Nsec: uint32(nsec)}
+}
+
+// mayDescend tells whether what is in the directory belongs to the backup.
+func (w *worker) mayDescend(d *dir) bool {
+	if d.entry.Flags&catalog.MountPoint == 0 {
+		return true
+	}
+	fs, _ := d.src.FileSystem()
+	return !fs.Pseudo && !w.s.cfg.OneFileSystem
+}
+
+func (w *worker) excluded(d *dir, name []byte, st *source.Stat) bool {
+	isDir := st.Kind == source.Directory
+	if isDir && w.s.skip[identity{st.Dev, st.Inode}] {
+		return true
+	}
+	return w.s.cfg.Excludes != nil && w.s.cfg.Excludes.Match(d.path(name), isDir)
+}
+
+// entryOf begins an entry with what stat tells.
+func (w *worker) entryOf(name []byte, st *source.Stat) catalog.Entry {
+	e := catalog.Entry{Kind: catalog.Kind(st.Kind), Name: name, Inode: st.Inode, Mtime: mtime(st), Ctime: ctime(st),
+		Mode: st.Mode, UID: st.UID, GID: st.GID, Major: st.RdevMajor, Minor: st.RdevMinor, Size: st.Size}
+	if st.Nlink > 1 && st.Kind != source.Directory {
+		e.Flags |= catalog.HardLinked
+	}
+	return e
+}
+
+// seen notes owners.
+func (w *worker) seen(uid, gid uint32) {
+	if int64(uid) != w.lastUID {
+		w.users[uid] = true
+		w.lastUID = int64(uid)
+	}
+	if int64(gid) != w.lastGID {
+		w.groups[gid] = true
+		w.lastGID = int64(gid)
+	}
+}
+
+// encodeXattrs encodes what could be read of an entry's attributes, and notes what could not.
+func (w *worker) encodeXattrs(d *dir, name []byte, list []source.Xattr, err error) []byte {
+	if err != nil {
+		w.s.problem(d.path(name), "extended attributes could not all be read: %v", err)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	b := catalog.XattrCount(nil, len(list))
+	for _, x := range list {
+		b = catalog.AppendXattr(b, x.Name, x.Value)
+	}
+	return b
+}
+
+// encode returns the entry's bytes, cut from an arena to spare an allocation each.
+func (w *worker) encode(e *catalog.Entry) []byte {
+	const block = 64 << 10
+	if cap(w.arena)-len(w.arena) < 1024 {
+		w.arena = make([]byte, 0, block)
+	}
+	at := len(w.arena)
+	b := e.Append(w.arena)
+	if cap(b) == cap(w.arena) { // else it outgrew the block and has one of its own
+		w.arena = b
+	}
+	return b[at:len(b):len(b)]
+}
+
+func (w *worker) buildNode(slots [][]byte) (pack.ID, error) {
+	for _, raw := range slots {
+		if raw == nil {
+			continue
+		}
+		if err := w.builder.Add(catalog.EntryName(raw), raw); err != nil {
+			return pack.ID{}, err
+		}
+	}
+	return w.builder.Finish()
+}
+
+func (w *worker) takeListing() *source.Listing {
+	if n := len(w.listings); n > 0 {
+		l := w.listings[n-1]
+		w.listings = w.listings[:n-1]
+		return l
+	}
+	return &source.Listing{}
+}
+
+// giveListing keeps a small listing for reuse; large ones go.
+func (w *worker) giveListing(d *dir) {
+	if d.list.Len() <= rangeSize && len(w.listings) < 64 {
+		w.listings = append(w.listings, d.list)
+	}
+	d.list = nil
+}
+
+func same(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
+func compare(a, b []byte) int { return bytes.Compare(a, b) }
