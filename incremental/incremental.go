@@ -1,0 +1,126 @@
+// Package incremental makes the next recovery point of a machine, over the wire,
+// straight into its vault.
+//
+// [Run] compares the selection with the newest point and sends only what changed; without any
+// point before, it is a full backup. Packs are held in memory until they are
+// complete, since a vault takes an object once and whole. A point becomes visible when its manifest
+// is created, under the next number of the chain and only if that is free: two runs can't both
+// take it.
+//
+// What changed is found by a scan of the selection.
+package incremental
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"waybill/internal/catalog"
+	"waybill/internal/domain"
+	"waybill/internal/pack"
+	"waybill/internal/save"
+	"waybill/manifest"
+)
+
+// A Store is the vault, with the permissions that a backup needs: it never removes.
+type Store interface {
+	Put(ctx context.Context, name string, body io.ReadSeeker) error
+	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
+}
+
+// ErrForked says that the vault holds another commit under the number this one would
+// have had: two machines use one identity, or this one's state was restored from an older copy.
+var ErrForked = errors.New("the vault has another commit of this machine at that place in its chain")
+
+// Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
+// Base, Reason, Destination and Known. Without roots the last point's selection is taken again.
+func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*save.Result, error) {
+	last, err := d.Last(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the last recovery point: %w", err)
+	}
+	cfg.Reason = "first backup"
+	if last != nil {
+		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d}
+		cfg.Reason = reason(last.Point, &cfg)
+	}
+	if len(cfg.Roots) == 0 {
+		return nil, errors.New("there is no recovery point yet, so it must be said what to save")
+	}
+	if _, err := d.CoverData(ctx); err != nil {
+		return nil, err
+	}
+	cfg.Known = d
+	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
+	return save.Run(ctx, cfg)
+}
+
+// reason says in words for people why the selection is scanned, and takes over the last selection when none is given.
+func reason(last *catalog.Point, cfg *save.Config) string {
+	if len(cfg.Roots) == 0 {
+		cfg.Roots = last.Roots
+	}
+	if last.State == catalog.PartialState {
+		return "the last backup was interrupted"
+	}
+	return "no change journal"
+}
+
+// wire is the vault as a destination.
+type wire struct {
+	ctx     context.Context
+	vault   Store
+	machine manifest.ID
+	memory  memory
+}
+
+func (v *wire) Create(manifest.Class) (pack.Target, error) {
+	return &held{wire: v, buffer: buffer{memory: &v.memory}}, nil
+}
+
+// Publish creates the signature and then the manifest.
+func (v *wire) Publish(ctx context.Context, c save.Commit) error {
+	seq := c.Manifest.Sequence
+	err := v.vault.Put(ctx, manifest.SignatureName(v.machine, seq, c.ID), bytes.NewReader(c.Signature))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing the signature of commit %d: %w", seq, err)
+	}
+	name := manifest.ManifestName(v.machine, seq)
+	err = v.vault.Put(ctx, name, bytes.NewReader(c.Bytes))
+	if errors.Is(err, fs.ErrExist) {
+		if there := make([]byte, len(c.Bytes)); v.isThere(ctx, name, there) && bytes.Equal(there, c.Bytes) {
+			return nil // an earlier try whose answer was lost
+		}
+		return fmt.Errorf("commit %d: %w", seq, ErrForked)
+	}
+	if err != nil {
+		return fmt.Errorf("writing manifest %d: %w", seq, err)
+	}
+	return nil
+}
+
+func (v *wire) isThere(ctx context.Context, name string, b []byte) bool {
+	n, err := v.vault.ReadAt(ctx, name, b, 0)
+	return n == len(b) && (err == nil || errors.Is(err, io.EOF))
+}
+
+// held is a pack in memory on its way to the vault.
+type held struct {
+	*wire
+	buffer
+}
+
+// Commit puts the pack. A pack that is there already is the same one: its name is its content's.
+func (h *held) Commit(p manifest.Pack) error {
+	defer h.release()
+	err := h.vault.Put(h.ctx, manifest.PackName(h.machine, p.Name), io.NewSectionReader(h, 0, h.size))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
+	}
+	return nil
+}
+
+func (h *held) Abort() { h.release() }
