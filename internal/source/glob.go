@@ -1,0 +1,236 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"waybill/manifest"
+)
+
+// glob matches one name of a path, or with deep any number of them.
+type glob struct {
+	tokens []token
+	deep   bool
+}
+
+type token struct {
+	kind    tokenKind
+	text    []byte // of a literal
+	ranges  []runeRange
+	negated bool
+}
+
+type tokenKind uint8
+
+const (
+	text tokenKind = iota
+	star
+	one
+	class
+)
+
+// runeRange is a range of characters. Bytes that are no characters count from rawByte.
+type runeRange struct{ lo, hi rune }
+
+const rawByte = utf8.MaxRune + 1
+
+var (
+	errEmpty = errors.New("it is empty")
+	errClass = errors.New("a [ has no ] (write the character itself as \\[)")
+	errRange = errors.New("a range between [ and ] has no end or runs backwards")
+	errSlash = errors.New("a backslash at the end, or before a letter; write a byte as \\xNN")
+	errName  = errors.New("a name in it is empty, or . or ..")
+	errStars = errors.New("** must stand alone between slashes")
+)
+
+func parsePattern(s string) (pattern, error) {
+	var p pattern
+	s, p.keep = strings.CutPrefix(s, "!")
+	s, p.dirOnly = strings.CutSuffix(s, "/")
+	rooted := strings.HasPrefix(s, "/")
+	s = strings.TrimPrefix(s, "/")
+	if s == "" {
+		return p, errEmpty
+	}
+	if !rooted {
+		p.names = append(p.names, glob{deep: true})
+	}
+	for name := range strings.SplitSeq(s, "/") {
+		g, err := parseGlob(name)
+		if err != nil {
+			return p, err
+		}
+		if n := len(p.names); !g.deep || n == 0 || !p.names[n-1].deep {
+			p.names = append(p.names, g)
+		}
+	}
+	return p, nil
+}
+
+func parseGlob(s string) (glob, error) {
+	switch {
+	case s == "**":
+		return glob{deep: true}, nil
+	case strings.Contains(s, "**"):
+		return glob{}, errStars
+	case s == "" || s == "." || s == "..":
+		return glob{}, errName
+	}
+	var g glob
+	for s != "" {
+		var t token
+		var err error
+		switch s[0] {
+		case '*':
+			t, s = token{kind: star}, s[1:]
+		case '?':
+			t, s = token{kind: one}, s[1:]
+		case '[':
+			t, s, err = parseClass(s[1:])
+		default:
+			t.text, s, err = parseText(s)
+		}
+		if err != nil {
+			return glob{}, err
+		}
+		g.tokens = append(g.tokens, t)
+	}
+	return g, nil
+}
+
+func literal(name string) []token { return []token{{kind: text, text: []byte(name)}} }
+
+func parseText(s string) (out []byte, rest string, err error) {
+	for s != "" && !strings.ContainsRune("*?[", rune(s[0])) {
+		if s[0] != '\\' {
+			out, s = append(out, s[0]), s[1:]
+			continue
+		}
+		b, n, err := escaped(s)
+		if err != nil {
+			return nil, "", err
+		}
+		out, s = append(out, b), s[n:]
+	}
+	return out, s, nil
+}
+
+// escaped reads the escape that s begins with, n bytes of it.
+func escaped(s string) (b byte, n int, err error) {
+	if len(s) >= 2 && strings.IndexByte(`*?[]!\-^`, s[1]) >= 0 {
+		return s[1], 2, nil
+	}
+	if len(s) >= 4 {
+		if b, err := manifest.UnescapePath(s[:4]); err == nil && len(b) == 1 {
+			return b[0], 4, nil
+		}
+	}
+	return 0, 0, errSlash
+}
+
+// parseClass reads a class from behind its bracket.
+func parseClass(s string) (t token, rest string, err error) {
+	t.kind = class
+	if s != "" && (s[0] == '^' || s[0] == '!') {
+		t.negated, s = true, s[1:]
+	}
+	for first := true; ; first = false {
+		if s == "" {
+			return t, "", errClass
+		}
+		if s[0] == ']' && !first {
+			return t, s[1:], nil
+		}
+		var r runeRange
+		if r.lo, s, err = classChar(s); err != nil {
+			return t, "", err
+		}
+		r.hi = r.lo
+		if len(s) >= 2 && s[0] == '-' && s[1] != ']' {
+			if r.hi, s, err = classChar(s[1:]); err != nil || r.hi < r.lo {
+				return t, "", errors.Join(errRange, err)
+			}
+		}
+		t.ranges = append(t.ranges, r)
+	}
+}
+
+func classChar(s string) (r rune, rest string, err error) {
+	if s[0] == '\\' {
+		b, n, err := escaped(s)
+		if b >= utf8.RuneSelf {
+			return rawByte + rune(b), s[min(n, len(s)):], err
+		}
+		return rune(b), s[n:], err
+	}
+	r, n := char([]byte(s))
+	return r, s[n:], nil
+}
+
+// char is the first character of b, or its first byte if that isn't part of one.
+func char(b []byte) (rune, int) {
+	r, n := utf8.DecodeRune(b)
+	if r == utf8.RuneError && n == 1 {
+		r = rawByte + rune(b[0])
+	}
+	return r, n
+}
+
+// match goes back to the last star only, which is enough: what an earlier one could take, a later one can.
+func (g *glob) match(name []byte) bool {
+	if g.deep {
+		return true
+	}
+	tokens := g.tokens
+	var again []token // what follows the last star
+	var from []byte   // where it was tried
+	for {
+		if len(tokens) > 0 && tokens[0].kind == star {
+			tokens = tokens[1:]
+			if len(tokens) == 0 {
+				return true
+			}
+			again, from = tokens, name
+			continue
+		}
+		n, ok := 0, len(tokens) == 0 && len(name) == 0
+		if ok {
+			return true
+		}
+		if len(tokens) > 0 {
+			n, ok = tokens[0].match(name)
+		}
+		if ok {
+			tokens, name = tokens[1:], name[n:]
+			continue
+		}
+		if again == nil || len(from) == 0 {
+			return false
+		}
+		_, n = char(from)
+		from = from[n:]
+		tokens, name = again, from
+	}
+}
+
+// match says how many bytes at the start of name the token takes.
+func (t *token) match(name []byte) (int, bool) {
+	if t.kind == text {
+		return len(t.text), bytes.HasPrefix(name, t.text)
+	}
+	if len(name) == 0 {
+		return 0, false
+	}
+	r, n := char(name)
+	if t.kind == one {
+		return n, true
+	}
+	for _, in := range t.ranges {
+		if in.lo <= r && r <= in.hi {
+			return n, !t.negated
+		}
+	}
+	return n, t.negated
+}
