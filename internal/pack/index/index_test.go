@@ -331,6 +331,21 @@ func TestWithoutMap(t *testing.T) {
 	expect(t, x, m)
 }
 
+// TestUneven has a history no two segments of which are of a size, the worst
+// for merging: the number of segments stays bounded all the same.
+func TestUneven(t *testing.T) {
+	dir := t.TempDir()
+	x := testOpen(t, dir)
+	r := rand.New(rand.NewPCG(5, 4))
+	var m model
+	for i := range 2 * maxSegments {
+		m = append(m, commit{fmt.Sprint(i), chunks(r, 10000>>min(i, 13))})
+		testAdd(t, x, m[i].tag, m[i].chunks)
+		checkShape(t, x, dir, m)
+	}
+	expect(t, x, m.all())
+}
+
 func TestNoAllocation(t *testing.T) {
 	x := testOpen(t, t.TempDir())
 	m := chunks(rand.New(rand.NewPCG(4, 4)), 1000)

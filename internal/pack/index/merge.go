@@ -62,7 +62,8 @@ func (x *Index) compact() error {
 	}
 }
 
-// damagedError tells which of the merged segments is damaged.
+// damagedError tells which of the merged segments is damaged or can't be read:
+// dropping it is cheaper than an index that can't be added to.
 type damagedError struct{ segment *segment }
 
 func (e *damagedError) Error() string { return e.segment.f.Name() + ": " + errDamaged.Error() }
@@ -108,7 +109,7 @@ func copyFrames(w *writer, s *segment) error {
 			break
 		}
 		if err != nil && err != io.ErrUnexpectedEOF {
-			return err
+			return &damagedError{s}
 		}
 		sum = crc32.Update(sum, castagnoli, buf[:n])
 		if err := w.addFrames(buf[:n]); err != nil {

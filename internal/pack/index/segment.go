@@ -78,9 +78,10 @@ func (s *segment) read(p []byte, at int64) error {
 	return err
 }
 
-// scratch holds the entries of all but the fullest lines of the filter.
+// window is more entries than all but the fullest lines of the filter have.
 const window = 96
 
+// scratch holds that many. Pooled, because what is read into escapes.
 type scratch [window * entrySize]byte
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
