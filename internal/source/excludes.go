@@ -9,8 +9,10 @@ import (
 
 // Excludes says what is left out. A pattern is written like an escaped path (FORMAT.md), with these in its names:
 //
-//	*  any characters    ?  one character    [a-z] [^a-z]  one of these, none of these
-//	\xNN  the byte NN    \* \? \[ \] \! \\   the character itself
+//	[a-z] [^a-z]  one of these characters, none of these
+//	? *           one character, any characters
+//	\xNN          the byte NN
+//	\* \? \[ \] \! \- \^   the character itself
 //
 // and it says where it looks by its slashes:
 //
@@ -79,7 +81,7 @@ func (e *Excludes) bar(path string) error {
 	}
 	p := pattern{always: true}
 	for name := range strings.SplitSeq(strings.Trim(filepath.ToSlash(path), "/"), "/") {
-		p.names = append(p.names, glob{tokens: literal(name)})
+		p.names = append(p.names, newGlob(token{kind: text, text: []byte(name)}))
 	}
 	e.patterns = append(e.patterns, p)
 	return nil

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -11,8 +12,11 @@ import (
 
 // glob matches one name of a path, or with deep any number of them.
 type glob struct {
-	tokens []token
-	deep   bool
+	tokens     []token
+	head, tail []byte // what a match begins and ends with; apart from each other unless it is plain
+	plain      bool   // head alone is all of it
+	affixes    bool   // head, anything, tail is all of it
+	deep       bool
 }
 
 type token struct {
@@ -78,7 +82,7 @@ func parseGlob(s string) (glob, error) {
 	case s == "" || s == "." || s == "..":
 		return glob{}, errName
 	}
-	var g glob
+	var tokens []token
 	for s != "" {
 		var t token
 		var err error
@@ -95,12 +99,24 @@ func parseGlob(s string) (glob, error) {
 		if err != nil {
 			return glob{}, err
 		}
-		g.tokens = append(g.tokens, t)
+		tokens = append(tokens, t)
 	}
-	return g, nil
+	return newGlob(tokens...), nil
 }
 
-func literal(name string) []token { return []token{{kind: text, text: []byte(name)}} }
+func newGlob(tokens ...token) glob {
+	g := glob{tokens: tokens}
+	g.head, g.tail = tokens[0].text, tokens[len(tokens)-1].text
+	others := len(tokens)
+	for _, t := range tokens {
+		if t.kind == text {
+			others--
+		}
+	}
+	g.plain = others == 0
+	g.affixes = others == 1 && len(tokens) <= 3 && slices.ContainsFunc(tokens, func(t token) bool { return t.kind == star })
+	return g
+}
 
 func parseText(s string) (out []byte, rest string, err error) {
 	for s != "" && !strings.ContainsRune("*?[", rune(s[0])) {
@@ -178,12 +194,21 @@ func char(b []byte) (rune, int) {
 	return r, n
 }
 
-// match goes back to the last star only, which is enough: what an earlier one could take, a later one can.
+// match says whether name matches. Most names don't, and most patterns tell by their ends.
 func (g *glob) match(name []byte) bool {
-	if g.deep {
+	switch {
+	case g.deep:
 		return true
+	case g.plain:
+		return string(name) == string(g.head)
+	case len(name) < len(g.head)+len(g.tail), !bytes.HasPrefix(name, g.head), !bytes.HasSuffix(name, g.tail):
+		return false
 	}
-	tokens := g.tokens
+	return g.affixes || match(g.tokens, name)
+}
+
+// match goes back to the last star only, which is enough: what an earlier one could take, a later one can.
+func match(tokens []token, name []byte) bool {
 	var again []token // what follows the last star
 	var from []byte   // where it was tried
 	for {
