@@ -10,9 +10,16 @@
 //		b = b[n:]
 //	}
 //
-// A cut depends only on the key, the parameters and the bytes since the chunk's
-// start, so cutting can start again at any chunk boundary. The key decides where
-// the cuts fall: without it nobody can foretell the chunk lengths of a known file.
+// Cuts are found in two steps. A cheap filter, eight places to a machine
+// instruction, marks one place in 1024 by the 8 bytes before it. Each mark is
+// weighed by a keyed SipHash of the 64 bytes before it, and the chunk ends at the
+// lightest mark between its shortest and its longest length. Choosing the lightest
+// of many keeps chunks near their mean and finds as many known chunks as any rule
+// that takes the first acceptable place.
+//
+// A cut depends only on the key, the parameters and the bytes from the chunk's
+// start on, at most Max of them, so cutting can start again at any chunk boundary.
+// Without the key nobody can foretell the chunk lengths of a known file.
 //
 // The package neither reads, buffers nor hashes chunks. Its cuts are specified in
 // manifest/FORMAT.md, section 6, and frozen by golden vectors: a cut that moves
@@ -22,31 +29,29 @@ package cut
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 
 	"github.com/zeebo/blake3"
 )
 
 // Name is the algorithm's name, as machine.json records it.
-const Name = "waybill gear 1"
+const Name = "lightest mark 1"
 
-// window is how many bytes before a cut decide about it: the gear hash shifts by
-// one bit a byte, so that a byte has left its 64 bits after 64 more.
+// window is how many bytes before a mark are weighed. Longer, it would tell more
+// repeated lines apart and notice more edits for nothing.
 const window = 64
 
-// Params are the bounds of chunk lengths in bytes. A zero field stands for its default.
+// Params are the bounds of chunk lengths in bytes. The zero value means the defaults.
 type Params struct {
-	Min  int // no chunk is shorter, except the last of its content; default 16 KiB
-	Mean int // where cutting becomes easier; a power of two; default 64 KiB
-	Max  int // no chunk is longer; default 256 KiB
+	Min  int // no chunk is shorter, except the last of its content; default half of Mean
+	Mean int // the middle of Min and Max, and the mean to expect; default 64 KiB
+	Max  int // no chunk is longer; default as far above Mean as Min is below
 }
 
 // Cutter finds cuts. It is immutable and safe for concurrent use.
 type Cutter struct {
 	params Params
-	gear   [256]uint64
-	hard   uint64 // mask for lengths below the mean: 2 bits more than its logarithm
-	easy   uint64 // mask from the mean on: 2 bits fewer
+	marks  filter
+	scale  [2]uint64 // SipHash key
 }
 
 // New returns the cutter of a domain, whose cutter key is key.
@@ -55,44 +60,41 @@ func New(key [32]byte, p Params) (*Cutter, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	c := &Cutter{params: p}
-	n := bits.TrailingZeros(uint(p.Mean))
-	c.hard = ^uint64(0) << (64 - n - 2)
-	c.easy = ^uint64(0) << (64 - n + 2)
-
-	var table [256 * 8]byte
-	blake3.DeriveKey("waybill 1 gear table", key[:], table[:])
-	for i := range c.gear {
-		c.gear[i] = binary.LittleEndian.Uint64(table[8*i:])
-	}
-	return c, nil
+	var k [24]byte
+	blake3.DeriveKey("waybill 1 cutter", key[:], k[:])
+	le := binary.LittleEndian
+	return &Cutter{
+		params: p,
+		scale:  [2]uint64{le.Uint64(k[0:]), le.Uint64(k[8:])},
+		marks:  filter{factor: le.Uint32(k[16:]) | 1, addend: le.Uint32(k[20:])},
+	}, nil
 }
 
 func (p Params) withDefaults() Params {
-	if p.Min == 0 {
-		p.Min = 16 << 10
-	}
 	if p.Mean == 0 {
 		p.Mean = 64 << 10
 	}
+	if p.Min == 0 {
+		p.Min = p.Mean / 2
+	}
 	if p.Max == 0 {
-		p.Max = 256 << 10
+		p.Max = 2*p.Mean - p.Min
 	}
 	return p
 }
 
 // check refuses what machine.json must not say either.
 func (p Params) check() error {
+	const least, most = 4 << 10, 1 << 20
 	switch {
 	case p.Min < window:
-		return fmt.Errorf("cutter: the shortest chunk may be %d bytes: it must be at least %d", p.Min, window)
-	case p.Mean < 4<<10 || p.Mean&(p.Mean-1) != 0:
-		return fmt.Errorf("cutter: the mean chunk is %d bytes: it must be a power of two, at least 4096", p.Mean)
-	case p.Max > 1<<20:
-		return fmt.Errorf("cutter: the longest chunk may be %d bytes: it must be at most %d", p.Max, 1<<20)
-	case p.Min >= p.Mean || p.Mean >= p.Max:
-		return fmt.Errorf("cutter: chunks of %d to %d bytes, mean %d: they must ascend from shortest to mean to longest",
-			p.Min, p.Max, p.Mean)
+		return fmt.Errorf("cutter: the shortest chunk is %d bytes: it must be at least %d", p.Min, window)
+	case p.Max > most:
+		return fmt.Errorf("cutter: the longest chunk is %d bytes: it must be at most %d", p.Max, most)
+	case p.Max-p.Min < least: // fewer than four marks to choose from
+		return fmt.Errorf("cutter: chunks of %d to %d bytes: the bounds must be at least %d apart", p.Min, p.Max, least)
+	case 2*p.Mean != p.Min+p.Max:
+		return fmt.Errorf("cutter: mean chunk %d bytes: it must be the middle of %d and %d", p.Mean, p.Min, p.Max)
 	}
 	return nil
 }
@@ -101,40 +103,35 @@ func (p Params) check() error {
 func (c *Cutter) Params() Params { return c.params }
 
 // Next returns the length of the chunk that starts at b[0]. With last, b runs to
-// the content's end. Without, it may answer 0: call again with more bytes; that
-// never happens once b holds Max bytes. It doesn't keep or change b.
+// the content's end. Without, b must hold at least Max bytes; Next answers 0 when
+// it holds fewer, at no cost. It doesn't keep or change b.
 func (c *Cutter) Next(b []byte, last bool) int {
 	p := c.params
-	end := min(len(b), p.Max)
-	if n := c.find(b[:end]); n > 0 {
-		return n
+	switch {
+	case len(b) >= p.Max:
+		return c.lightest(b[:p.Max], p.Max)
+	case !last:
+		return 0
+	case len(b) < 2*p.Min:
+		return len(b)
+	default: // what remains is worth a chunk too, or this one takes it along
+		return c.lightest(b[:len(b)-p.Min], len(b))
 	}
-	if last || end == p.Max {
-		return end
-	}
-	return 0
 }
 
-// find returns where b's first chunk is cut by its content, or 0.
-func (c *Cutter) find(b []byte) int {
-	p := c.params
-	if len(b) < p.Min {
-		return 0
-	}
-	var h uint64
-	for _, v := range b[p.Min-window : p.Min-1] { // what lies before can't reach the hash
-		h = h<<1 + c.gear[v]
-	}
-	middle := min(len(b), p.Mean-1)
-	for i, v := range b[p.Min-1 : middle] {
-		if h = h<<1 + c.gear[v]; h&c.hard == 0 {
-			return p.Min + i
+// lightest returns the place from Min to the end of b that weighs least among the
+// marked ones, the last of equals, so that repetitive content gets long chunks; or
+// otherwise, when none is marked.
+func (c *Cutter) lightest(b []byte, otherwise int) int {
+	cut, least := otherwise, ^uint64(0)
+	for n := c.params.Min; ; n++ {
+		skip := c.marks.next(b[n-narrow:])
+		if skip < 0 {
+			return cut
+		}
+		n += skip
+		if w := siphash(c.scale, b[n-window:n]); w <= least {
+			cut, least = n, w
 		}
 	}
-	for i, v := range b[middle:] {
-		if h = h<<1 + c.gear[v]; h&c.easy == 0 {
-			return middle + i + 1
-		}
-	}
-	return 0
 }

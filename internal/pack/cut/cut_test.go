@@ -19,9 +19,9 @@ var update = flag.Bool("update", false, "rewrite the golden vectors")
 func TestGolden(t *testing.T) {
 	var got strings.Builder
 	for _, in := range inputs(2 << 20) {
-		for _, p := range []Params{{}, {Min: 2 << 10, Mean: 8 << 10, Max: 32 << 10}} {
+		for _, p := range []Params{{}, {Mean: 8 << 10}, {Min: 40 << 10, Mean: 100 << 10}} {
 			c := newCutter(t, 1, p)
-			fmt.Fprintf(&got, "%s sha256 %x min %d mean %d max %d\n", in.name, sha256.Sum256(in.data), c.Params().Min, c.Params().Mean, c.Params().Max)
+			fmt.Fprintf(&got, "%s sha256 %x %+v\n", in.name, sha256.Sum256(in.data), c.Params())
 			for _, n := range lengths(c, in.data) {
 				fmt.Fprintln(&got, n)
 			}
@@ -42,8 +42,39 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// The rule as FORMAT.md says it, one place after the other.
+func TestNextIsTheRule(t *testing.T) {
+	c := newCutter(t, 1, Params{Mean: 8 << 10})
+	rule := func(b []byte) int {
+		p, r := c.Params(), len(b)
+		from, to := p.Min, p.Max
+		if r < p.Max {
+			from, to = p.Min, r-p.Min
+		}
+		length, least := min(r, p.Max), ^uint64(0)
+		for n := from; n <= to; n++ {
+			if !c.marks.marked(b[n-narrow : n]) {
+				continue
+			}
+			if w := siphash(c.scale, b[n-window:n]); w <= least {
+				length, least = n, w
+			}
+		}
+		return length
+	}
+	for _, in := range inputs(256<<10 + 777) {
+		for b := in.data; len(b) > 0; {
+			want := rule(b)
+			if got := c.Next(b, true); got != want {
+				t.Fatalf("%s: %d bytes before its end: chunk of %d, want %d", in.name, len(b), got, want)
+			}
+			b = b[want:]
+		}
+	}
+}
+
 func TestBounds(t *testing.T) {
-	for _, in := range inputs(4 << 20) {
+	for _, in := range inputs(4<<20 + 12345) {
 		t.Run(in.name, func(t *testing.T) {
 			c := newCutter(t, 2, Params{})
 			p, sum := c.Params(), 0
@@ -61,12 +92,23 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Content of less than Max bytes has no chunk shorter than Min, unless it is shorter.
+func TestNoScraps(t *testing.T) {
+	c := newCutter(t, 2, Params{})
+	for n := 32 << 10; n < 96<<10; n += 999 {
+		for i, length := range lengths(c, text(n)) {
+			if length < 32<<10 {
+				t.Errorf("chunk %d of %d bytes has %d", i, n, length)
+			}
+		}
+	}
+}
+
 func TestMean(t *testing.T) {
-	data := noise(64<<20, 3)
-	for _, mean := range []int{32 << 10, 64 << 10, 128 << 10} {
-		c := newCutter(t, 3, Params{Min: mean / 4, Mean: mean, Max: 4 * mean})
-		got := len(data) / len(lengths(c, data))
-		if got < mean*9/10 || got > mean*14/10 {
+	data := noise(32<<20, 3)
+	for _, mean := range []int{16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10} {
+		got := len(data) / len(lengths(newCutter(t, 3, Params{Mean: mean}), data))
+		if got < mean*9/10 || got > mean*11/10 {
 			t.Errorf("mean %d: chunks of %d bytes", mean, got)
 		}
 	}
@@ -100,17 +142,35 @@ func nextInPieces(c *Cutter, b []byte, step int) int {
 
 func TestShort(t *testing.T) {
 	c := newCutter(t, 5, Params{})
-	for _, n := range []int{0, 1, window, 16<<10 - 1, 16 << 10} {
-		b := noise(n, 5)
-		if got := c.Next(b, true); got != n {
+	for _, n := range []int{0, 1, window, 32<<10 - 1, 32 << 10, 64<<10 - 1} {
+		if got := c.Next(noise(n, 5), true); got != n {
 			t.Errorf("last %d bytes: chunk of %d", n, got)
 		}
-		if got := c.Next(b, false); got != 0 {
+	}
+	for _, n := range []int{0, 1, 64 << 10, 96<<10 - 1} {
+		if got := c.Next(noise(n, 5), false); got != 0 {
 			t.Errorf("first %d bytes: chunk of %d before more is known", n, got)
 		}
 	}
-	if got := c.Next(make([]byte, 256<<10), false); got != 256<<10 {
-		t.Errorf("256 KiB of zeros: chunk of %d", got)
+	for _, last := range []bool{false, true} {
+		if got := c.Next(make([]byte, 96<<10), last); got != 96<<10 {
+			t.Errorf("96 KiB of zeros: chunk of %d", got)
+		}
+	}
+}
+
+// What follows Max bytes must not matter, not even whether anything does.
+func TestLooksNoFurtherThanMax(t *testing.T) {
+	c := newCutter(t, 5, Params{})
+	for seed := range byte(20) {
+		b := noise(128<<10, seed)
+		want := c.Next(b[:96<<10], false)
+		if got := c.Next(b, true); got != want {
+			t.Errorf("%d from Max bytes, %d from more", want, got)
+		}
+		if got := c.Next(b[:96<<10], true); got != want {
+			t.Errorf("%d amid content, %d at its end", want, got)
+		}
 	}
 }
 
@@ -135,7 +195,7 @@ func TestFindsItsCutsAgain(t *testing.T) {
 				}
 				before[end] = true
 			}
-			if n := common(before, after); n < len(before)-12 {
+			if n := common(before, after); n < len(before)-8 {
 				t.Errorf("%d of %d cuts found again after an insertion", n, len(before))
 			}
 		})
@@ -144,8 +204,9 @@ func TestFindsItsCutsAgain(t *testing.T) {
 
 func TestRefusesParams(t *testing.T) {
 	for _, p := range []Params{
-		{Min: 63}, {Min: -1}, {Mean: 1000}, {Mean: 65<<10 + 1}, {Mean: 2 << 10, Min: 1 << 10},
-		{Max: 1<<20 + 1}, {Min: 64 << 10}, {Max: 64 << 10}, {Max: -1},
+		{Min: 63}, {Min: -1}, {Mean: -1}, {Mean: 2 << 10}, {Mean: 64<<10 + 1, Min: 64 << 10},
+		{Max: 1<<20 + 1}, {Mean: 1 << 20}, {Min: 64 << 10}, {Max: 64 << 10}, {Max: -1},
+		{Min: 16 << 10, Mean: 64 << 10, Max: 256 << 10},
 	} {
 		if _, err := New([32]byte{}, p); err == nil {
 			t.Errorf("%+v accepted", p)
@@ -157,10 +218,10 @@ func FuzzNext(f *testing.F) {
 	for _, in := range inputs(64 << 10) {
 		f.Add(in.data, uint16(1000))
 	}
-	c := newCutter(f, 9, Params{Min: 1 << 10, Mean: 4 << 10, Max: 16 << 10})
+	c := newCutter(f, 9, Params{Mean: 4 << 10})
 	f.Fuzz(func(t *testing.T, b []byte, step uint16) {
 		n := c.Next(b, true)
-		if n < min(len(b), 1<<10) || n > min(len(b), 16<<10) {
+		if n < min(len(b), 2<<10) || n > min(len(b), 6<<10) {
 			t.Fatalf("chunk of %d from %d bytes", n, len(b))
 		}
 		if got := nextInPieces(c, b, 1+int(step)); got != n {
