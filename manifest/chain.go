@@ -4,66 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 )
 
-// A Reader is what documents are read from: a vault, a disk, or several together.
-type Reader interface {
-	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
-	Size(ctx context.Context, name string) (int64, error)
-	List(ctx context.Context, prefix string, each func(name string, size int64) error) error
-}
-
-// ReadObject reads a whole object of at most limit bytes.
-func ReadObject(ctx context.Context, r Reader, name string, limit int64) ([]byte, error) {
-	size, err := r.Size(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	if size > limit {
-		return nil, fmt.Errorf("%s has %d bytes, %d are allowed: %w", name, size, limit, ErrFormat)
-	}
-	b := make([]byte, size)
-	n, err := r.ReadAt(ctx, name, b, 0)
-	if n < len(b) {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = fmt.Errorf("it ends too early: %w", ErrFormat)
-		}
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	return b, nil
-}
-
-// OpenVault reads waybill.json; fs.ErrNotExist where no vault is.
-func OpenVault(ctx context.Context, r Reader) (*Vault, error) {
-	b, err := ReadObject(ctx, r, VaultName, maxDocument)
-	if err != nil {
-		return nil, err
-	}
-	return ParseVault(b)
-}
-
-// OpenMachine reads a machine's document and checks its signature by the key it names. Whether that is
-// the right key only a copy from a trusted place tells.
-func OpenMachine(ctx context.Context, r Reader, id ID) (*Machine, error) {
-	b, err := ReadObject(ctx, r, MachineName(id), maxDocument)
-	if err != nil {
-		return nil, err
-	}
-	m, err := ParseMachine(b)
-	if err != nil {
-		return nil, err
-	}
-	sig, err := ReadObject(ctx, r, MachineSignatureName(id), maxDocument)
-	if err != nil {
-		return nil, err
-	}
-	if err := Verify(m.SigningKey, b, sig); err != nil || m.Machine != id {
-		return nil, fmt.Errorf("%s: %w", MachineName(id), errors.Join(err, ErrSignature))
-	}
-	return m, nil
-}
+// ErrChain says that two manifests, each signed as it should be, are not of one chain: the machine's state was copied or
+// set back, and two commits took the same place.
+var ErrChain = errors.New("commits that are not of one chain")
 
 // A Link is a commit of a chain: its manifest, and the digest of the manifest's bytes, which is the
 // recovery point's id.
@@ -72,10 +18,10 @@ type Link struct {
 	Digest   Digest
 }
 
-// A Chain is a machine's commits in their order.
+// A Chain is a machine's commits in their order, as far as they are there.
 type Chain struct {
-	Links   []Link
-	Missing []int // sequence numbers, below the last link's, whose manifests are not there
+	Links   []Link // ascending by sequence number
+	Missing []int  // the sequence numbers below the last link's that have no link: in transit, or lost
 }
 
 // Last is the newest link; nil for an empty chain.
@@ -86,9 +32,15 @@ func (c *Chain) Last() *Link {
 	return &c.Links[len(c.Links)-1]
 }
 
-// ReadChain reads the manifests of a machine, verifies each signature under the machine's key and each
-// link to the one before. Manifests that are not there (a seed that has not arrived) are
-// named in the chain; a bad signature fails with ErrSignature, all else that is wrong with ErrFormat.
+// maxMissing is the widest gap between two commits. It bounds what a false number can cost.
+const maxMissing = 1 << 20
+
+// ReadChain reads all manifests of a machine that are there, verifies each signature under the machine's
+// key, and each link to the one before. That some are not there is no error: a seed may still be
+// on its way. Neither is a signature without a manifest: its commit was never completed.
+//
+// When some manifests are bad, the chain holds all others, the bad ones count as missing, and the error joins what is wrong
+// with each: ErrSignature, ErrFormat, or ErrChain for two that don't fit each other.
 func ReadChain(ctx context.Context, r Reader, m *Machine) (Chain, error) {
 	var c Chain
 	var seqs []int
@@ -98,58 +50,71 @@ func ReadChain(ctx context.Context, r Reader, m *Machine) (Chain, error) {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return c, fmt.Errorf("listing manifests: %w", err)
+	if err != nil {
+		return c, fmt.Errorf("listing manifests of machine %s: %w", m.Machine, err)
 	}
+	var bad []error
 	for _, seq := range seqs {
 		link, err := readLink(ctx, r, m, seq)
-		if err != nil {
-			return c, fmt.Errorf("manifest %d: %w", seq, err)
+		if ctx.Err() != nil {
+			return c, ctx.Err()
 		}
-		if err := c.append(link); err != nil {
-			return c, err
+		if err == nil {
+			err = c.append(link)
+		}
+		if err != nil {
+			bad = append(bad, fmt.Errorf("manifest %d: %w", seq, err))
 		}
 	}
-	return c, nil
+	return c, errors.Join(bad...)
 }
 
+// append adds a link whose number is higher than all before.
 func (c *Chain) append(l Link) error {
-	next := 1
+	next, seq := 1, l.Manifest.Sequence
 	if last := c.Last(); last != nil {
 		next = last.Manifest.Sequence + 1
-		if next == l.Manifest.Sequence && last.Digest != l.Manifest.Previous {
-			return fmt.Errorf("manifest %d does not follow from manifest %d: %w", next, next-1, ErrFormat)
+		if next == seq && last.Digest != l.Manifest.Previous {
+			return fmt.Errorf("%w: it does not follow on manifest %d", ErrChain, seq-1)
 		}
 	}
-	for ; next < l.Manifest.Sequence; next++ {
+	if seq-next > maxMissing {
+		return fmt.Errorf("%w: %d manifests are missing before it", ErrFormat, seq-next)
+	}
+	for ; next < seq; next++ {
 		c.Missing = append(c.Missing, next)
 	}
 	c.Links = append(c.Links, l)
 	return nil
 }
 
-func readLink(ctx context.Context, r Reader, machine *Machine, seq int) (Link, error) {
+// readLink reads one manifest. Its signature is verified before anything in it is believed.
+func readLink(ctx context.Context, r Reader, machine *Machine, seq int) (l Link, err error) {
 	b, err := ReadObject(ctx, r, ManifestName(machine.Machine, seq), MaxManifest)
 	if err != nil {
-		return Link{}, err
+		return l, err
 	}
-	digest := Sum(b)
-	sig, err := ReadObject(ctx, r, SignatureName(machine.Machine, seq, digest), maxDocument)
+	l.Digest = Sum(b)
+	sig, err := readSignature(ctx, r, SignatureName(machine.Machine, seq, l.Digest))
+	if err == nil {
+		err = Verify(machine.SigningKey, b, sig)
+	}
+	if err == nil {
+		l.Manifest, err = Parse(b)
+	}
+	if err != nil {
+		return l, err
+	}
+	if m := l.Manifest; m.Machine != machine.Machine || m.Vault != machine.Vault || m.Sequence != seq {
+		return l, fmt.Errorf("%w: it is manifest %d of machine %s in vault %s", ErrFormat, m.Sequence, m.Machine, m.Vault)
+	}
+	return l, nil
+}
+
+func readSignature(ctx context.Context, r Reader, name string) ([]byte, error) {
+	sig, err := ReadObject(ctx, r, name, maxDocument)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Link{}, fmt.Errorf("it has no signature: %w", ErrSignature)
+		err = fmt.Errorf("%w: it is missing: %w", ErrSignature, err)
 	}
-	if err != nil {
-		return Link{}, err
-	}
-	if err := Verify(machine.SigningKey, b, sig); err != nil {
-		return Link{}, err
-	}
-	man, err := Parse(b)
-	if err != nil {
-		return Link{}, err
-	}
-	if man.Machine != machine.Machine || man.Vault != machine.Vault || man.Sequence != seq {
-		return Link{}, fmt.Errorf("it is another machine's, or has another number: %w", ErrFormat)
-	}
-	return Link{man, digest}, nil
+	return sig, err
 }

@@ -3,30 +3,30 @@ package manifest
 import (
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
-// A Vault is waybill.json.
+// A Vault is waybill.json: the vault's id and its public keys.
 type Vault struct {
-	Format            string    `json:"format"`
 	Vault             ID        `json:"vault"`
 	Created           time.Time `json:"created"`
-	RecoveryRecipient string    `json:"recovery_recipient"`
+	RecoveryRecipient string    `json:"recovery_recipient"` // an age recipient
 	ReceiptKey        PublicKey `json:"receipt_key"`
 }
 
 // A Machine is machine.json: who a machine is to anyone without keys.
 type Machine struct {
-	Format             string    `json:"format"`
 	Vault              ID        `json:"vault"`
 	Machine            ID        `json:"machine"`
 	Name               string    `json:"name"`
 	Created            time.Time `json:"created"`
 	SigningKey         PublicKey `json:"signing_key"`
-	CatalogueRecipient string    `json:"catalogue_recipient"`
+	CatalogueRecipient string    `json:"catalogue_recipient"` // an age recipient
 	Cutter             Cutter    `json:"cutter"`
 }
 
-// A Cutter is how a domain's files are cut into chunks, frozen at registration. Sizes in bytes.
+// A Cutter is how a domain's files are cut into chunks, frozen at registration. Sizes are in bytes.
 type Cutter struct {
 	Algorithm string `json:"algorithm"`
 	Min       int    `json:"min"`
@@ -34,92 +34,93 @@ type Cutter struct {
 	Max       int    `json:"max"`
 }
 
-// A Receipt is what the vault's side signs after an ingest.
-type Receipt struct {
-	Format    string    `json:"format"`
-	Vault     ID        `json:"vault"`
-	Machine   ID        `json:"machine"`
-	Set       ID        `json:"set,omitempty"`
-	Time      time.Time `json:"time"`
-	Host      string    `json:"host"`
-	Tool      string    `json:"tool"`
-	Manifests []Digest  `json:"manifests"` // that it covers, in the order of the chain
-	Verified  int       `json:"verified"`  // packs that were found good
-	Imported  int       `json:"imported"`  // packs that the vault did not have yet
-	Bytes     int64     `json:"bytes"`     // of the packs imported
-	Missing   []Digest  `json:"missing"`   // the want list: packs of those manifests that the vault still lacks
-}
-
 const (
 	vaultFormat   = "waybill vault 1"
 	machineFormat = "waybill machine 1"
-	receiptFormat = "waybill receipt 1"
 	maxDocument   = 64 << 10
-	maxReceipt    = 64 << 20
+	maxText       = 1024 // bytes of a name, host or tool
 )
 
-// Encode returns the document's bytes.
-func (v *Vault) Encode() ([]byte, error) {
-	v.Format = vaultFormat
-	return encode(v)
-}
-
-// Encode returns the document's bytes.
-func (m *Machine) Encode() ([]byte, error) {
-	m.Format = machineFormat
-	return encode(m)
-}
-
-// Encode returns the document's bytes.
-func (r *Receipt) Encode() ([]byte, error) {
-	r.Format = receiptFormat
-	if r.Manifests == nil {
-		r.Manifests = []Digest{}
+// Encode returns waybill.json. Times are cut to whole seconds. It fails with ErrFormat where ParseVault would.
+func (v Vault) Encode() ([]byte, error) {
+	v.Created = v.Created.UTC().Truncate(time.Second)
+	if err := v.check(); err != nil {
+		return nil, err
 	}
-	if r.Missing == nil {
-		r.Missing = []Digest{}
-	}
-	return encode(r)
+	return EncodeDocument(struct {
+		Format string `json:"format"`
+		Vault
+	}{vaultFormat, v})
 }
 
-// ParseVault reads waybill.json.
+// ParseVault reads waybill.json; it fails with ErrFormat.
 func ParseVault(b []byte) (*Vault, error) {
 	v := &Vault{}
-	err := parseDocument(b, v, maxDocument, &v.Format, vaultFormat)
-	if err == nil {
-		_, err = ParseID(string(v.Vault))
+	if err := ParseDocument(b, maxDocument, vaultFormat, v); err != nil {
+		return nil, err
 	}
-	return v, err
+	return v, v.check()
 }
 
-// ParseMachine reads machine.json. Its signature is another matter: see OpenMachine.
-func ParseMachine(b []byte) (*Machine, error) {
-	m := &Machine{}
-	err := parseDocument(b, m, maxDocument, &m.Format, machineFormat)
-	if err == nil {
-		_, err = ParseID(string(m.Machine))
-	}
-	if err == nil {
-		_, err = ParseID(string(m.Vault))
-	}
-	return m, err
-}
-
-// ParseReceipt reads a receipt.
-func ParseReceipt(b []byte) (*Receipt, error) {
-	r := &Receipt{}
-	return r, parseDocument(b, r, maxReceipt, &r.Format, receiptFormat)
-}
-
-func parseDocument(b []byte, v any, limit int, format *string, want string) error {
-	if len(b) > limit {
-		return fmt.Errorf("%s of %d bytes: %w", want, len(b), ErrFormat)
-	}
-	if err := strict(b, v); err != nil {
-		return fmt.Errorf("%s: %w", want, err)
-	}
-	if *format != want {
-		return fmt.Errorf("%.40q where %q should be: %w", *format, want, ErrFormat)
+func (v *Vault) check() error {
+	_, err := v.ReceiptKey.parse()
+	if !v.Vault.valid() || !recipient(v.RecoveryRecipient) || err != nil {
+		return fmt.Errorf("%s: %w: an id or a key is not in its form", VaultName, ErrFormat)
 	}
 	return nil
+}
+
+// Encode returns machine.json. Times are cut to whole seconds. It fails with ErrFormat where ParseMachine would.
+func (m Machine) Encode() ([]byte, error) {
+	m.Created = m.Created.UTC().Truncate(time.Second)
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return EncodeDocument(struct {
+		Format string `json:"format"`
+		Machine
+	}{machineFormat, m})
+}
+
+// ParseMachine reads machine.json; it fails with ErrFormat. Its signature is another matter: see OpenMachine.
+func ParseMachine(b []byte) (*Machine, error) {
+	m := &Machine{}
+	if err := ParseDocument(b, maxDocument, machineFormat, m); err != nil {
+		return nil, err
+	}
+	return m, m.check()
+}
+
+func (m *Machine) check() error {
+	_, err := m.SigningKey.parse()
+	c := m.Cutter
+	switch {
+	case !m.Vault.valid() || !m.Machine.valid() || !recipient(m.CatalogueRecipient) || err != nil:
+		return fmt.Errorf("machine.json: %w: an id or a key is not in its form", ErrFormat)
+	case m.Name == "" || !oneLine(m.Name):
+		return fmt.Errorf("machine.json: %w: the name %.80q", ErrFormat, m.Name)
+	case c.Algorithm == "" || !oneLine(c.Algorithm) || c.Min < 1 || c.Min > c.Mean || c.Mean > c.Max:
+		return fmt.Errorf("machine.json: %w: the cutter %+v", ErrFormat, c)
+	}
+	return nil
+}
+
+// recipient tells whether s looks like an age X25519 recipient. Only who encrypts to it needs to know more.
+func recipient(s string) bool {
+	for i := range len(s) {
+		if (s[i] < 'a' || s[i] > 'z') && (s[i] < '0' || s[i] > '9') {
+			return false
+		}
+	}
+	return len(s) == 62 && s[:4] == "age1"
+}
+
+// oneLine tells whether s can be shown on one line of a terminal.
+func oneLine(s string) bool {
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return utf8.ValidString(s) && len(s) <= maxText
 }

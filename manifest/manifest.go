@@ -2,88 +2,25 @@
 // things in a vault, and the signed, clear-text documents that anyone can check without a key.
 //
 // The centre is the [Manifest], the list of packs that one commit adds, chained to the
-// commit before it. [ReadChain] reads and checks a machine's whole chain from a store.
+// commit before it. [ReadChain] reads and checks a machine's whole chain from a vault or a disk.
 // [Parse] accepts exactly what [Manifest.Encode] writes, so equal manifests have equal bytes.
 //
-// FORMAT.md beside this file specifies every byte. The package holds no secrets but
-// a [Signer], opens nothing that is sealed, and knows nothing of files and directories.
+// FORMAT.md beside this file specifies every byte. The package holds no secret but
+// a [Signer]'s, opens nothing that is sealed, and knows nothing of the files that were saved.
 package manifest
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"time"
 )
 
 // ErrFormat says that bytes are not what FORMAT.md says they must be: damaged, or of another format.
 var ErrFormat = errors.New("damaged, or not of a known format")
-
-// A Digest is a SHA-256.
-type Digest [32]byte
-
-// Sum is the digest of b.
-func Sum(b []byte) Digest { return sha256.Sum256(b) }
-
-// ParseDigest reads 64 lower-case hex digits.
-func ParseDigest(s string) (d Digest, err error) {
-	n, err := hex.Decode(d[:], []byte(s[:min(len(s), 64)]))
-	if err != nil || n != len(d) || d.String() != s {
-		return Digest{}, fmt.Errorf("digest %.80q: %w", s, ErrFormat)
-	}
-	return d, nil
-}
-
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
-
-// IsZero tells whether d is the zero value, which stands for no digest.
-func (d Digest) IsZero() bool { return d == Digest{} }
-
-// MarshalText writes hex; the zero digest is empty.
-func (d Digest) MarshalText() ([]byte, error) {
-	if d.IsZero() {
-		return []byte{}, nil
-	}
-	return []byte(d.String()), nil
-}
-
-// UnmarshalText reads what MarshalText writes.
-func (d *Digest) UnmarshalText(b []byte) (err error) {
-	*d = Digest{}
-	if len(b) > 0 {
-		*d, err = ParseDigest(string(b))
-	}
-	return err
-}
-
-// An ID is a UUID in its canonical lower-case form.
-type ID string
-
-// ParseID checks the form of a UUID.
-func ParseID(s string) (ID, error) {
-	if len(s) != 36 {
-		return "", fmt.Errorf("id %.80q: %w", s, ErrFormat)
-	}
-	for i := range len(s) {
-		c := s[i]
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		if dash != (c == '-') || !dash && (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", fmt.Errorf("id %.80q: %w", s, ErrFormat)
-		}
-	}
-	return ID(s), nil
-}
-
-// UnmarshalText accepts canonical UUIDs only.
-func (id *ID) UnmarshalText(b []byte) (err error) {
-	*id, err = ParseID(string(b))
-	return err
-}
 
 // A Class is what a pack holds.
 type Class string
@@ -104,40 +41,6 @@ type Pack struct {
 	Disk  int      // the number of the disk that carries it, from 1; 0 for none
 }
 
-// packJSON is a pack's line as it is written.
-type packJSON struct {
-	Name  Digest `json:"sha256"`
-	Class Class  `json:"class"`
-	Size  int64  `json:"size"`
-	CRC64 string `json:"crc64nvme"`
-	MD5   string `json:"md5"`
-	Disk  int    `json:"disk,omitempty"`
-}
-
-// MarshalJSON writes the line.
-func (p Pack) MarshalJSON() ([]byte, error) {
-	return json.Marshal(packJSON{p.Name, p.Class, p.Size, fmt.Sprintf("%016x", p.CRC64), hex.EncodeToString(p.MD5[:]), p.Disk})
-}
-
-// UnmarshalJSON reads the line.
-func (p *Pack) UnmarshalJSON(b []byte) error {
-	var j packJSON
-	if err := strict(b, &j); err != nil {
-		return err
-	}
-	*p = Pack{Name: j.Name, Class: j.Class, Size: j.Size, Disk: j.Disk}
-	crc, err := hex.DecodeString(j.CRC64)
-	md5, err2 := hex.DecodeString(j.MD5)
-	if err != nil || err2 != nil || len(crc) != 8 || len(md5) != len(p.MD5) {
-		return fmt.Errorf("checksums of pack %.12s: %w", p.Name, ErrFormat)
-	}
-	for _, b := range crc {
-		p.CRC64 = p.CRC64<<8 | uint64(b)
-	}
-	p.MD5 = [16]byte(md5)
-	return nil
-}
-
 // A Manifest lists the packs that one commit adds to a machine's domain. It says nothing
 // of what was saved: the recovery point's record is sealed.
 type Manifest struct {
@@ -145,120 +48,126 @@ type Manifest struct {
 	Set            ID        // of the disks the commit was written to; empty for a vault
 	Sequence       int       // from 1
 	Previous       Digest    // of the manifest before; zero for the first
-	Time           time.Time // UTC, whole seconds
-	Tool           string
-	Disks          int    // how many disks the set had then
-	Packs          []Pack // ascending by name
-	Record         []byte // sealed
+	Time           time.Time // UTC, in whole seconds
+	Tool           string    // that wrote it, with its version: printable ASCII without quotes and backslashes
+	Disks          int       // how many disks the set had then
+	Packs          []Pack    // ascending by name
+	Record         []byte    // an age file: the sealed reference to the point's record
 }
 
-type manifestJSON struct {
-	Format   string    `json:"format"`
-	Vault    ID        `json:"vault"`
-	Machine  ID        `json:"machine"`
-	Set      ID        `json:"set,omitempty"`
-	Sequence int       `json:"sequence"`
-	Previous Digest    `json:"previous"`
-	Time     time.Time `json:"time"`
-	Tool     string    `json:"tool"`
-	Disks    int       `json:"disks,omitempty"`
-	Packs    []Pack    `json:"packs"`
-	Record   string    `json:"record"`
-}
-
+// The limits of a manifest.
 const (
-	manifestFormat = "waybill manifest 1"
-	// MaxManifest is the largest manifest in bytes.
-	MaxManifest = 256 << 20
-	maxSequence = 99_999_999 // eight digits
+	MaxManifest = 256 << 20  // bytes
+	MaxSequence = 99_999_999 // eight digits
+	maxPack     = 1<<32 - 1  // bytes
+	maxRecord   = 4 << 10    // bytes
+	maxTool     = 200        // bytes
+	maxDisks    = 9999       // of a set
+	timeLayout  = "2006-01-02T15:04:05Z"
+	prologue    = `{"format":"waybill manifest 1"`
 )
 
-// Encode returns the manifest's bytes. It refuses what Parse would refuse.
+// Encode returns the manifest's bytes, which are the same for equal manifests. It sorts and
+// repairs nothing: what Parse would refuse fails with ErrFormat.
 func (m *Manifest) Encode() ([]byte, error) {
-	packs := m.Packs
-	if packs == nil {
-		packs = []Pack{}
-	}
-	b, err := encode(manifestJSON{manifestFormat, m.Vault, m.Machine, m.Set, m.Sequence, m.Previous, m.Time, m.Tool, m.Disks,
-		packs, base64.StdEncoding.EncodeToString(m.Record)})
-	if err == nil {
-		err = m.check()
-	}
-	return b, err
-}
-
-// Parse reads a manifest; every deviation from the form that Encode writes fails with ErrFormat.
-func Parse(b []byte) (*Manifest, error) {
-	if len(b) > MaxManifest {
-		return nil, fmt.Errorf("manifest of %d bytes: %w", len(b), ErrFormat)
-	}
-	var j manifestJSON
-	if err := strict(b, &j); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	record, err := base64.StdEncoding.DecodeString(j.Record)
-	if err != nil || j.Format != manifestFormat {
-		return nil, fmt.Errorf("manifest of form %.40q: %w", j.Format, ErrFormat)
-	}
-	m := &Manifest{j.Vault, j.Machine, j.Set, j.Sequence, j.Previous, j.Time, j.Tool, j.Disks, j.Packs, record}
-	again, err := m.Encode()
-	if err != nil {
+	if err := m.check(); err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(again, b) {
-		return nil, fmt.Errorf("manifest that is not in its one form: %w", ErrFormat)
+	b := make([]byte, 0, 512+len(m.Packs)*256+2*len(m.Record))
+	b = fmt.Appendf(b, prologue+`,"vault":"%s","machine":"%s"`, m.Vault, m.Machine)
+	if m.Set != "" {
+		b = fmt.Appendf(b, `,"set":"%s"`, m.Set)
 	}
-	return m, nil
+	previous, _ := m.Previous.MarshalText() // never fails
+	b = fmt.Appendf(b, `,"sequence":%d,"previous":"%s","time":"%s","tool":"%s"`,
+		m.Sequence, previous, m.Time.Format(timeLayout), m.Tool)
+	if m.Disks != 0 {
+		b = fmt.Appendf(b, `,"disks":%d`, m.Disks)
+	}
+	b = append(b, `,"packs":[`...)
+	for i, p := range m.Packs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = p.append(b)
+	}
+	b = append(b, `],"record":"`...)
+	b = base64.StdEncoding.AppendEncode(b, m.Record)
+	b = append(b, `"}`+"\n"...)
+	if len(b) > MaxManifest {
+		return nil, fmt.Errorf("manifest %d: %w: %d bytes, a manifest may have %d", m.Sequence, ErrFormat, len(b), MaxManifest)
+	}
+	return b, nil
 }
 
-func (m *Manifest) check() error {
-	_, errV := ParseID(string(m.Vault))
-	_, errM := ParseID(string(m.Machine))
-	switch {
-	case errV != nil, errM != nil,
-		m.Sequence < 1 || m.Sequence > maxSequence,
-		(m.Sequence == 1) != m.Previous.IsZero(),
-		m.Time.Location() != time.UTC || m.Time.Nanosecond() != 0,
-		len(m.Record) == 0 || len(m.Record) > 4096,
-		len(m.Tool) > 200 || m.Disks < 0:
-		return fmt.Errorf("manifest %d: %w", m.Sequence, ErrFormat)
+func (p Pack) append(b []byte) []byte {
+	b = append(b, `{"sha256":"`...)
+	b = hex.AppendEncode(b, p.Name[:])
+	b = append(b, `","class":"`...)
+	b = append(b, p.Class...)
+	b = append(b, `","size":`...)
+	b = strconv.AppendInt(b, p.Size, 10)
+	b = fmt.Appendf(b, `,"crc64nvme":"%016x","md5":"`, p.CRC64)
+	b = hex.AppendEncode(b, p.MD5[:])
+	b = append(b, '"')
+	if p.Disk != 0 {
+		b = append(b, `,"disk":`...)
+		b = strconv.AppendInt(b, int64(p.Disk), 10)
 	}
-	if m.Set != "" {
-		if _, err := ParseID(string(m.Set)); err != nil {
-			return err
-		}
+	return append(b, '}')
+}
+
+// MarshalJSON writes the pack's line as it stands in a manifest.
+func (p Pack) MarshalJSON() ([]byte, error) { return p.append(nil), nil }
+
+// check is everything a manifest must be beyond its notation.
+func (m *Manifest) check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("manifest %d: %w: %s", m.Sequence, ErrFormat, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !m.Vault.valid() || !m.Machine.valid() || m.Set != "" && !m.Set.valid():
+		return bad("the ids %.80q, %.80q, %.80q", m.Vault, m.Machine, m.Set)
+	case m.Sequence < 1 || m.Sequence > MaxSequence:
+		return bad("the sequence number")
+	case (m.Sequence == 1) != m.Previous.IsZero():
+		return bad("the first manifest and no other follows on none")
+	case !wholeSecond(m.Time):
+		return bad("the time %v is not in whole seconds of UTC", m.Time)
+	case !plain(m.Tool, maxTool):
+		return bad("the tool %.80q", m.Tool)
+	case m.Disks < 0 || m.Disks > maxDisks || m.Disks > 0 && m.Set == "":
+		return bad("%d disks of the set %q", m.Disks, m.Set)
+	case len(m.Record) == 0 || len(m.Record) > maxRecord:
+		return bad("a record of %d bytes", len(m.Record))
 	}
 	for i, p := range m.Packs {
-		if i > 0 && slices.Compare(m.Packs[i-1].Name[:], p.Name[:]) >= 0 {
-			return fmt.Errorf("manifest %d: packs out of order: %w", m.Sequence, ErrFormat)
-		}
-		if p.Class != Data && p.Class != Catalogue || p.Size <= 0 || p.Size > 1<<32-1 || p.Disk < 0 {
-			return fmt.Errorf("manifest %d: pack %.12s: %w", m.Sequence, p.Name, ErrFormat)
+		switch {
+		case i > 0 && bytes.Compare(m.Packs[i-1].Name[:], p.Name[:]) >= 0:
+			return bad("pack %s is out of order", p.Name)
+		case p.Class != Data && p.Class != Catalogue:
+			return bad("pack %s: the class %.20q", p.Name, p.Class)
+		case p.Size < 1 || p.Size > maxPack:
+			return bad("pack %s: a size of %d bytes", p.Name, p.Size)
+		case p.Disk < 0 || p.Disk > m.Disks:
+			return bad("pack %s: disk %d of %d", p.Name, p.Disk, m.Disks)
 		}
 	}
 	return nil
 }
 
-// encode writes JSON as FORMAT.md wants it: one line, nothing escaped that need not be.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding: %w", err)
-	}
-	return b.Bytes(), nil
+// wholeSecond tells whether timeLayout loses nothing of t.
+func wholeSecond(t time.Time) bool {
+	_, offset := t.Zone()
+	return offset == 0 && t.Nanosecond() == 0 && t.Year() >= 1 && t.Year() <= 9999
 }
 
-// strict decodes one JSON value without unknown members and nothing behind it.
-func strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("%w: %v", ErrFormat, err)
+// plain tells whether s is text that JSON writes as it is: printable ASCII without quote and backslash.
+func plain(s string, limit int) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
 	}
-	if d.More() {
-		return fmt.Errorf("%w: more follows", ErrFormat)
-	}
-	return nil
+	return len(s) <= limit
 }

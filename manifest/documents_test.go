@@ -1,0 +1,181 @@
+package manifest
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+const ageRecipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+func sampleVault(s *Signer) *Vault {
+	return &Vault{Vault: vaultID, Created: when, RecoveryRecipient: ageRecipient, ReceiptKey: s.Public()}
+}
+
+func sampleMachine(s *Signer) *Machine {
+	return &Machine{Vault: vaultID, Machine: machineID, Name: "db1 <main> & Söhne", Created: when, SigningKey: s.Public(),
+		CatalogueRecipient: ageRecipient, Cutter: Cutter{"waybill gear 1", 16 << 10, 64 << 10, 256 << 10}}
+}
+
+func sampleReceipt() *Receipt {
+	return &Receipt{Vault: vaultID, Machine: machineID, Set: setID, Time: when, Host: "vault1", Tool: "waybill-ingest 0.1",
+		Manifests: []Covered{{1, Sum([]byte("1"))}, {2, Sum([]byte("2"))}}, Verified: 5, Imported: 4, Present: 2, Bytes: 1 << 31,
+		Missing: []WantPack{{Digest{1}, 17, 2, Absent}, {Digest{2}, 18, 0, DamagedPack}}}
+}
+
+func TestDocumentsGolden(t *testing.T) {
+	s := testSigner(t)
+	vault, err := sampleVault(s).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "waybill.json", vault)
+	if v, err := ParseVault(vault); err != nil || !reflect.DeepEqual(v, sampleVault(s)) {
+		t.Errorf("waybill.json: %+v, %v", v, err)
+	}
+	machine, err := sampleMachine(s).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "machine.json", machine)
+	if m, err := ParseMachine(machine); err != nil || !reflect.DeepEqual(m, sampleMachine(s)) {
+		t.Errorf("machine.json: %+v, %v", m, err)
+	}
+	receipt, err := sampleReceipt().Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "receipt.json", receipt)
+	if r, err := ParseReceipt(receipt); err != nil || !reflect.DeepEqual(r, sampleReceipt()) {
+		t.Errorf("receipt: %+v, %v", r, err)
+	}
+	empty, err := Receipt{Vault: vaultID, Machine: machineID, Time: when}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "receipt-empty.json", empty)
+}
+
+func TestDocumentsRefused(t *testing.T) {
+	b, err := sampleMachine(testSigner(t)).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(b)
+	for name, edit := range map[string][2]string{
+		"no JSON":              {`{`, ``},
+		"an array":             {good, `[` + good + `]`},
+		"null":                 {good, `null`},
+		"more behind":          {"}\n", "}{}"},
+		"next generation":      {"machine 1", "machine 2"},
+		"another document":     {"waybill machine 1", "waybill vault 1"},
+		"member twice":         {`"name"`, `"vault":"` + string(setID) + `","name"`},
+		"member in other case": {`"name"`, `"Name"`},
+		"escaped member twice": {`"name"`, `"v\u0061ult":"` + string(setID) + `","name"`},
+		"nested twice":         {`"min":`, `"max":3,"min":`},
+		"deep nesting":         {`"name"`, `"more":` + strings.Repeat("[", 10) + strings.Repeat("]", 10) + `,"name"`},
+		"not UTF-8":            {"Söhne", "S\xf6hne"},
+		"too large":            {`"name"`, `"more":"` + strings.Repeat("x", maxDocument) + `","name"`},
+		"path for a vault":     {`"vault":"` + string(vaultID), `"vault":"../../../../../etc/passwd`},
+		"no machine":           {`"machine":"` + string(machineID) + `",`, ``},
+		"empty name":           {`"name":"db1 <main> & Söhne"`, `"name":""`},
+		"terminal escapes":     {"db1", `\u001b[2J`},
+		"key that is none":     {`"signing_key":"RW`, `"signing_key":"XX`},
+		"recipient of another": {`"age1`, `"ssh-`},
+		"cutter of size 0":     {`"min":16384`, `"min":0`},
+		"cutter upside down":   {`"mean":65536`, `"mean":1000000`},
+		"number too large":     {`"min":16384`, `"min":1e99`},
+	} {
+		edited := strings.Replace(good, edit[0], edit[1], 1)
+		if edited == good {
+			t.Errorf("%s: the edit changes nothing", name)
+		}
+		if _, err := ParseMachine([]byte(edited)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	spaced := strings.Replace(good, `"name"`, ` "later": {"a": [1]}, "name"`, 1)
+	if _, err := ParseMachine([]byte(spaced)); err != nil {
+		t.Errorf("with spaces and a member of a later version: %v", err)
+	}
+}
+
+func TestReceiptRefused(t *testing.T) {
+	for name, change := range map[string]func(r *Receipt){
+		"no vault":               func(r *Receipt) { r.Vault = "" },
+		"negative count":         func(r *Receipt) { r.Present = -1 },
+		"more imported":          func(r *Receipt) { r.Imported = 6 },
+		"manifests out of order": func(r *Receipt) { r.Manifests[0].Sequence = 2 },
+		"manifest of no digest":  func(r *Receipt) { r.Manifests[0].Digest = Digest{} },
+		"packs out of order":     func(r *Receipt) { r.Missing[1].Name = Digest{} },
+		"unknown reason":         func(r *Receipt) { r.Missing[0].Reason = "eaten by the dog" },
+		"host of two lines":      func(r *Receipt) { r.Host = "a\nb" },
+	} {
+		r := sampleReceipt()
+		change(r)
+		if _, err := r.Encode(); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	d := Sum(nil)
+	if m, got, ok := ParsePackName(PackName(machineID, d)); !ok || m != machineID || got != d {
+		t.Error("a pack's name does not come back")
+	}
+	if m, seq, ok := ParseManifestName(ManifestName(machineID, 12345678)); !ok || m != machineID || seq != 12345678 {
+		t.Error("a manifest's name does not come back")
+	}
+	if m, ok := ParseMachineKeyName(MachineKeyName(machineID)); !ok || m != machineID {
+		t.Error("a key file's name does not come back")
+	}
+	hex, prefix := d.String(), MachinePrefix(machineID)
+	for _, name := range []string{"", "x", prefix + "packs/" + hex, prefix + "packs/00/" + hex, prefix + "packs/e3/" + strings.ToUpper(hex),
+		"machines/../packs/e3/" + hex, prefix + "packs/e3/" + hex + "/", prefix + "packs/e3/" + hex[1:], "/" + prefix + "packs/e3/" + hex} {
+		if _, _, ok := ParsePackName(name); ok {
+			t.Errorf("%q passes for a pack", name)
+		}
+	}
+	for _, file := range []string{"", "1.json", "00000000.json", "0000000a.json", "+0000001.json", "000000001.json", "00000001.json/", "00000001", "00000001-0123456789abcdef.minisig"} {
+		if _, _, ok := ParseManifestName(prefix + "manifests/" + file); ok {
+			t.Errorf("%q passes for a manifest", file)
+		}
+	}
+	for _, name := range []string{"keys/.age", "keys/recovery.json", "keys/receipts.key", string(machineID), "keys/" + string(machineID)} {
+		if _, ok := ParseMachineKeyName(name); ok {
+			t.Errorf("%q passes for a machine's keys", name)
+		}
+	}
+}
+
+func FuzzDocuments(f *testing.F) {
+	s := testSigner(f)
+	for _, encode := range []func() ([]byte, error){sampleVault(s).Encode, sampleMachine(s).Encode, sampleReceipt().Encode} {
+		b, err := encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	check := func(t *testing.T, err error, encode func() ([]byte, error)) {
+		if err != nil {
+			if !errors.Is(err, ErrFormat) {
+				t.Fatalf("an error of no kind: %v", err)
+			}
+			return
+		}
+		if _, err := encode(); err != nil {
+			t.Fatalf("accepted, and not writable: %v", err)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := ParseVault(b)
+		check(t, err, func() ([]byte, error) { return v.Encode() })
+		m, err := ParseMachine(b)
+		check(t, err, func() ([]byte, error) { return m.Encode() })
+		r, err := ParseReceipt(b)
+		check(t, err, func() ([]byte, error) { return r.Encode() })
+	})
+}

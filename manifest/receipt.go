@@ -1,0 +1,103 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// A Receipt is what the vault's side signs after an ingest: which commits of a machine it
+// covers, what was done, and which of their packs the vault still lacks.
+type Receipt struct {
+	Vault     ID         `json:"vault"`
+	Machine   ID         `json:"machine"`
+	Set       ID         `json:"set,omitempty"` // the disks that were read; empty for a tree that is no disk
+	Time      time.Time  `json:"time"`
+	Host      string     `json:"host"`
+	Tool      string     `json:"tool"`
+	Manifests []Covered  `json:"manifests"` // ascending
+	Verified  int        `json:"verified"`  // packs that were read in this run and found good
+	Imported  int        `json:"imported"`  // of those: packs that the vault did not have yet
+	Present   int        `json:"present"`   // packs that the vault had already
+	Bytes     int64      `json:"bytes"`     // of the packs imported
+	Missing   []WantPack `json:"missing"`   // the want list, ascending by name
+}
+
+// A Covered manifest is one whose packs a receipt accounts for.
+type Covered struct {
+	Sequence int    `json:"sequence"`
+	Digest   Digest `json:"sha256"`
+}
+
+// A WantPack is a pack that the vault lacks.
+type WantPack struct {
+	Name   Digest `json:"sha256"`
+	Size   int64  `json:"size"`
+	Disk   int    `json:"disk,omitempty"` // that should carry it
+	Reason string `json:"reason"`         // Absent or DamagedPack
+}
+
+// Why a pack is missing.
+const (
+	Absent      = "absent"  // it was nowhere
+	DamagedPack = "damaged" // what was there under its name was something else
+)
+
+const (
+	receiptFormat = "waybill receipt 1"
+	// MaxReceipt is the largest receipt in bytes.
+	MaxReceipt = 64 << 20
+)
+
+// Encode returns the receipt's bytes. Time is cut to whole seconds. It fails with ErrFormat where ParseReceipt would.
+func (r Receipt) Encode() ([]byte, error) {
+	r.Time = r.Time.UTC().Truncate(time.Second)
+	if r.Manifests == nil {
+		r.Manifests = []Covered{}
+	}
+	if r.Missing == nil {
+		r.Missing = []WantPack{}
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return EncodeDocument(struct {
+		Format string `json:"format"`
+		Receipt
+	}{receiptFormat, r})
+}
+
+// ParseReceipt reads a receipt; it fails with ErrFormat. Its signature, by the vault's receipt key, is another matter: see Verify.
+func ParseReceipt(b []byte) (*Receipt, error) {
+	r := &Receipt{}
+	if err := ParseDocument(b, MaxReceipt, receiptFormat, r); err != nil {
+		return nil, err
+	}
+	return r, r.check()
+}
+
+func (r *Receipt) check() error {
+	bad := func(what string) error { return fmt.Errorf("receipt: %w: %s", ErrFormat, what) }
+	switch {
+	case !r.Vault.valid() || !r.Machine.valid() || r.Set != "" && !r.Set.valid():
+		return bad("the ids")
+	case !oneLine(r.Host) || !oneLine(r.Tool):
+		return bad("the host or the tool")
+	case r.Imported < 0 || r.Verified < r.Imported || r.Present < 0 || r.Bytes < 0:
+		return bad("the counts")
+	}
+	for i, m := range r.Manifests {
+		if m.Sequence < 1 || m.Sequence > MaxSequence || i > 0 && m.Sequence <= r.Manifests[i-1].Sequence || m.Digest.IsZero() {
+			return bad(fmt.Sprintf("manifest %d", m.Sequence))
+		}
+	}
+	for i, w := range r.Missing {
+		switch {
+		case i > 0 && bytes.Compare(r.Missing[i-1].Name[:], w.Name[:]) >= 0,
+			w.Size < 1 || w.Size > maxPack || w.Disk < 0 || w.Disk > maxDisks,
+			w.Reason != Absent && w.Reason != DamagedPack:
+			return bad("missing pack " + w.Name.String())
+		}
+	}
+	return nil
+}
