@@ -26,6 +26,7 @@ type lane struct {
 	pack   *openPack
 	sealed []byte
 	ending chan error // the outcome of the last pack's commit, which goes on beside the next pack
+	err    error      // the first failure: bytes may be missing from the pack, so it must never be committed
 }
 
 // An openPack is a pack being written.
@@ -45,6 +46,13 @@ type openPack struct {
 // append seals a frame into the lane's pack. The caller holds the lane's lock, which append releases.
 func (l *lane) append(stored []byte, method uint8, f *frame) error {
 	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = l.seal(stored, method, f)
+	}
+	return l.err
+}
+
+func (l *lane) seal(stored []byte, method uint8, f *frame) error {
 	limit := l.w.cfg.DataPack
 	if l.class == manifest.Catalogue {
 		limit = l.w.cfg.CataPack
@@ -94,10 +102,13 @@ func (p *openPack) write(b []byte) error {
 func (l *lane) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.end(); err != nil {
-		return err
+	if l.err == nil {
+		l.err = l.end()
 	}
-	return l.settle()
+	if l.err == nil {
+		l.err = l.settle()
+	}
+	return l.err
 }
 
 // end finishes the open pack's bytes and starts its commit, after the commit before it.
@@ -119,7 +130,13 @@ func (l *lane) end() error {
 	}
 	l.pack = nil
 	l.ending = make(chan error, 1)
-	go func(done chan<- error) { done <- l.commit(p) }(l.ending)
+	go func(done chan<- error) {
+		err := l.commit(p)
+		if err != nil {
+			l.w.cancel(err) // now, and not when the next pack ends
+		}
+		done <- err
+	}(l.ending)
 	return nil
 }
 
@@ -170,7 +187,7 @@ func (l *lane) tail(p *openPack) ([]byte, error) {
 func (l *lane) abort() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.settle() // its error is the writer's already, or comes too late to matter
+	l.settle() // its error is the writer's already
 	if l.pack != nil {
 		l.pack.target.Abort()
 		l.pack = nil

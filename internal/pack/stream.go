@@ -1,7 +1,7 @@
 package pack
 
 import (
-	"context"
+	"fmt"
 
 	"waybill/manifest"
 )
@@ -27,6 +27,9 @@ type Stream struct {
 // Add stores the chunk b unless it is known. It returns its id and whether it was new. It
 // keeps nothing of b.
 func (s *Stream) Add(b []byte) (id ID, isNew bool, err error) {
+	if err := s.check(b); err != nil {
+		return id, false, err
+	}
 	id = s.hasher.Sum(b)
 	if s.isKnown(id) {
 		return id, false, nil
@@ -39,9 +42,9 @@ func (s *Stream) Add(b []byte) (id ID, isNew bool, err error) {
 	return id, true, nil
 }
 
-// Reserve returns space for n bytes, at most 128 KiB, at the end of the frame under
+// Reserve returns space for n bytes, at most 128 KiB and one, at the end of the frame under
 // construction, so that a small file can be read straight to where it will be
-// compressed. Take then turns parts of it into chunks; what isn't taken is dropped.
+// compressed. Take then turns parts of it into at most 32,768 chunks; what isn't taken is dropped.
 func (s *Stream) Reserve(n int) ([]byte, error) {
 	if err := s.room(n); err != nil {
 		return nil, err
@@ -52,6 +55,12 @@ func (s *Stream) Reserve(n int) ([]byte, error) {
 
 // Take makes a chunk of b, which must lie in the last Reserve's space, behind what was taken of it before.
 func (s *Stream) Take(b []byte) (id ID, isNew bool, err error) {
+	if err := s.check(b); err != nil {
+		return id, false, err
+	}
+	if len(s.frame.chunks) == maxPerFrame {
+		return id, false, fmt.Errorf("more than %d chunks in a frame", maxPerFrame)
+	}
 	id = s.hasher.Sum(b)
 	if s.isKnown(id) {
 		return id, false, nil
@@ -61,14 +70,26 @@ func (s *Stream) Take(b []byte) (id ID, isNew bool, err error) {
 	return id, true, nil
 }
 
-// Flush hands over the frame under construction, if any.
+// Flush hands over the frame under construction, if any. A stream that is flushed holds nothing.
 func (s *Stream) Flush() error {
-	if s.frame == nil || len(s.frame.chunks) == 0 {
-		return s.w.err()
-	}
 	f := s.frame
 	s.frame = nil
+	if f == nil {
+		return s.w.err()
+	}
+	if len(f.chunks) == 0 {
+		s.class.release(f)
+		return s.w.err()
+	}
 	return s.w.submit(f)
+}
+
+// check refuses what a reader would.
+func (s *Stream) check(b []byte) error {
+	if len(b) == 0 || len(b) > s.class.largest {
+		return fmt.Errorf("a chunk of %d bytes: the format allows 1 to %d", len(b), s.class.largest)
+	}
+	return nil
 }
 
 func (s *Stream) isKnown(id ID) bool {
@@ -88,7 +109,7 @@ func (s *Stream) room(n int) error {
 		select {
 		case s.frame = <-s.class.free:
 		case <-s.w.ctx.Done():
-			return context.Cause(s.w.ctx)
+			return s.w.err()
 		}
 		if s.frame == nil {
 			s.frame = &frame{class: s.class.name, plain: make([]byte, 0, s.class.target+slack)}

@@ -66,6 +66,8 @@ func (c *Config) defaults() {
 	if c.CataPack <= 0 {
 		c.CataPack = 16 << 20
 	}
+	// Room for what follows the frames.
+	c.DataPack, c.CataPack = min(c.DataPack, MaxPack-maxTable), min(c.CataPack, MaxPack-maxTable)
 }
 
 // A Writer packs the chunks of many streams. Memory is bounded: producers wait
@@ -89,6 +91,7 @@ type class struct {
 	name    manifest.Class
 	free    chan *frame // frames not in use; nil stands for one not yet made
 	target  int         // plain bytes at which a frame is full
+	largest int         // chunk in bytes
 	known   Known
 	pending *index.Pending
 	lanes   []*lane
@@ -121,7 +124,10 @@ func NewWriter(ctx context.Context, cfg Config) *Writer {
 
 func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes int) *class {
 	frames := w.cfg.Producers + 2*w.cfg.Workers
-	c := &class{name: name, target: target, known: known, pending: new(index.Pending), free: make(chan *frame, frames)}
+	c := &class{name: name, target: target, largest: MaxDataChunk, known: known, pending: new(index.Pending), free: make(chan *frame, frames)}
+	if name == manifest.Catalogue {
+		c.largest = MaxCatalogueChunk
+	}
 	for range frames {
 		c.free <- nil
 	}
@@ -136,7 +142,7 @@ func (w *Writer) Stream(name manifest.Class) *Stream {
 	return &Stream{w: w, class: w.classes[name], hasher: NewHasher(w.cfg.Dedupe)}
 }
 
-// NewChunks is how many chunks were new since the last Flush, over all classes.
+// NewChunks is how many chunks were new since the last Forget, over all classes.
 func (w *Writer) NewChunks() int {
 	n := 0
 	for _, c := range w.classes {
@@ -147,14 +153,15 @@ func (w *Writer) NewChunks() int {
 
 // Flush closes the open packs and returns those finished since the last Flush, in order
 // of their names, all durable. Every stream must have been flushed and none be used
-// meanwhile. Chunks seen until then must be known to Config's Data and Catalogue from
-// then on; the writer forgets them.
+// meanwhile. It commits nothing once the writer has failed.
 func (w *Writer) Flush() ([]Finished, error) {
 	w.waiting.Wait()
 	for _, c := range w.classes {
 		for _, l := range c.lanes {
-			if err := l.close(); err != nil {
-				return nil, err
+			if w.err() == nil {
+				if err := l.close(); err != nil {
+					w.cancel(err)
+				}
 			}
 		}
 	}
@@ -169,14 +176,15 @@ func (w *Writer) Flush() ([]Finished, error) {
 	return done, nil
 }
 
-// Forget drops the memory of the chunks seen so far, once the caller's Known has them.
+// Forget drops the memory of the chunks seen so far, once Config's Data and Catalogue know them.
 func (w *Writer) Forget() {
 	for _, c := range w.classes {
 		c.pending.Reset()
 	}
 }
 
-// Close ends the workers and drops packs that no Flush has closed. It returns the first error there was.
+// Close ends the workers and drops packs that no Flush has closed. It returns the first error there
+// was. No stream may be used from then on.
 func (w *Writer) Close() error {
 	close(w.queue)
 	w.workers.Wait()
@@ -199,11 +207,18 @@ func (w *Writer) work() {
 				w.cancel(err)
 			}
 		}
-		c := w.classes[f.class]
-		f.reset()
-		c.free <- f
+		w.classes[f.class].release(f)
 		w.waiting.Done()
 	}
+}
+
+// release makes a frame's place free again. One that grew for a huge chunk is not kept.
+func (c *class) release(f *frame) {
+	f.reset()
+	if cap(f.plain) > c.target+slack {
+		f = nil
+	}
+	c.free <- f
 }
 
 func (w *Writer) store(codec *codec, f *frame) error {

@@ -1,0 +1,235 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"waybill/internal/pack/index"
+	"waybill/manifest"
+)
+
+// both are the classes, in a fixed order.
+var both = []manifest.Class{manifest.Data, manifest.Catalogue}
+
+// A session is chunks that several producers added at once.
+type session struct {
+	mu     sync.Mutex
+	chunks map[manifest.Class]map[ID][]byte
+	isNew  map[ID]int
+}
+
+// produce adds n random chunks, many of them seen before, by way of Add or of Reserve and Take.
+func (s *session) produce(w *Writer, class manifest.Class, seed uint64, n int) error {
+	r := rand.New(rand.NewPCG(seed, 1))
+	stream := w.Stream(class)
+	for range n {
+		k := r.Uint64N(uint64(n))
+		b := chunk(k, 1+int(k*2654435761%(1<<(k%17))))
+		var id ID
+		var isNew bool
+		space, err := []byte(nil), error(nil)
+		if r.IntN(2) == 0 {
+			id, isNew, err = stream.Add(b)
+		} else if space, err = stream.Reserve(len(b) + r.IntN(100)); err == nil {
+			id, isNew, err = stream.Take(space[:copy(space, b)])
+		}
+		if err != nil {
+			return err
+		}
+		s.note(class, id, b, isNew)
+	}
+	return stream.Flush()
+}
+
+func (s *session) note(class manifest.Class, id ID, b []byte, isNew bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chunks[class][id] = bytes.Clone(b)
+	if isNew {
+		s.isNew[id]++
+	}
+}
+
+func newSession() *session {
+	return &session{chunks: map[manifest.Class]map[ID][]byte{manifest.Data: {}, manifest.Catalogue: {}}, isNew: map[ID]int{}}
+}
+
+// run has the producers add chunks of both classes at once, and flushes.
+func (s *session) run(t *testing.T, w *Writer, producers, n int) []Finished {
+	t.Helper()
+	var wg sync.WaitGroup
+	for i := range producers {
+		for c, class := range both {
+			wg.Go(func() {
+				if err := s.produce(w, class, uint64(i%2+10*c), n); err != nil { // every second producer has the same chunks
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	done, err := w.Flush()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+func TestRoundTrip(t *testing.T) {
+	st := newStore(t)
+	cfg := st.config()
+	cfg.Producers, cfg.Workers, cfg.DataPack, cfg.CataPack = 4, 8, 300<<10, 200<<10
+	w := NewWriter(t.Context(), cfg)
+	s := newSession()
+	done := s.run(t, w, 4, 400)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st.open != 0 || len(done) != len(st.packs) || len(done) < 6 {
+		t.Fatalf("%d packs are told of, %d committed, %d left open", len(done), len(st.packs), st.open)
+	}
+	found := map[manifest.Class]map[[16]byte][]byte{manifest.Data: {}, manifest.Catalogue: {}}
+	for i, f := range done {
+		if i > 0 && bytes.Compare(done[i-1].Name[:], f.Name[:]) >= 0 {
+			t.Error("packs are not in the order of their names")
+		}
+		if f.Pack != st.listed[f.Name] {
+			t.Errorf("told of %+v, committed %+v", f.Pack, st.listed[f.Name])
+		}
+		chunks, err := readPack(st.packs[f.Name], Keys{Recovery: recoveryKey})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for prefix, b := range chunks {
+			if _, twice := found[f.Class][prefix]; twice {
+				t.Errorf("chunk %x is stored twice", prefix)
+			}
+			if !f.Table.Has(prefix) {
+				t.Errorf("chunk %x is not in the table that Flush returned", prefix)
+			}
+			found[f.Class][prefix] = b
+		}
+	}
+	h := NewHasher(dedupeKey)
+	for _, class := range both {
+		if len(found[class]) != len(s.chunks[class]) {
+			t.Errorf("%s: %d chunks went in, %d came out", class, len(s.chunks[class]), len(found[class]))
+		}
+		for id, b := range s.chunks[class] {
+			if !bytes.Equal(found[class][id.Prefix()], b) || h.Sum(b) != id {
+				t.Errorf("%s: chunk %.12s came back as something else", class, id)
+			}
+		}
+	}
+}
+
+// Every chunk is new once a class, however many add it at once.
+func TestDedupe(t *testing.T) {
+	w := NewWriter(t.Context(), newStore(t).config())
+	defer w.Close()
+	s := newSession()
+	s.run(t, w, 2, 300)
+	for id, n := range s.isNew {
+		_, inData := s.chunks[manifest.Data][id]
+		_, inCata := s.chunks[manifest.Catalogue][id]
+		if n != 1 && !(inData && inCata && n == 2) {
+			t.Errorf("chunk %.12s was new %d times", id, n)
+		}
+	}
+	if got := w.NewChunks(); got != len(s.chunks[manifest.Data])+len(s.chunks[manifest.Catalogue]) {
+		t.Errorf("NewChunks is %d", got)
+	}
+	// Before Forget the writer knows them still, after it nobody does.
+	b := chunk(1, 100)
+	stream := w.Stream(manifest.Data)
+	for i, want := range []bool{true, false, true} {
+		if i == 2 {
+			w.Forget()
+		}
+		if _, isNew, err := stream.Add(b); err != nil || isNew != want {
+			t.Errorf("adding it again, %d: new %v, %v", i, isNew, err)
+		}
+	}
+}
+
+// A known is a set of prefixes.
+type known map[index.Key]bool
+
+func (k known) Has(p index.Key) bool { return k[p] }
+
+func TestKnown(t *testing.T) {
+	st := newStore(t)
+	cfg := st.config()
+	here, there := noise(1, 1000), noise(2, 1000)
+	h := NewHasher(dedupeKey)
+	cfg.Data = known{h.Sum(here).Prefix(): true}
+	cfg.Catalogue = known{h.Sum(there).Prefix(): true}
+	w := NewWriter(t.Context(), cfg)
+	defer w.Close()
+	for _, class := range both {
+		stream := w.Stream(class)
+		for _, b := range [][]byte{here, there} {
+			_, isNew, err := stream.Add(b)
+			if want := (class == manifest.Data) != bytes.Equal(b, here); err != nil || isNew != want {
+				t.Errorf("%s: new %v where %v was due, %v", class, isNew, want, err)
+			}
+		}
+		if err := stream.Flush(); err != nil {
+			t.Error(err)
+		}
+	}
+	if done, err := w.Flush(); err != nil || len(done) != 2 {
+		t.Errorf("%d packs, %v", len(done), err)
+	}
+	if done, err := w.Flush(); err != nil || len(done) != 0 || len(st.packs) != 2 {
+		t.Errorf("a second Flush returned %d packs, %v", len(done), err)
+	}
+}
+
+func TestNothingToPack(t *testing.T) {
+	st := newStore(t)
+	w := NewWriter(t.Context(), st.config())
+	if done, err := w.Flush(); err != nil || len(done) != 0 || st.calls["create"] != 0 {
+		t.Errorf("an empty session made %d packs, %v", len(done), err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnflushedPackIsAborted(t *testing.T) {
+	st := newStore(t)
+	w := NewWriter(t.Context(), st.config())
+	stream := w.Stream(manifest.Data)
+	stream.Add(noise(1, 1000))
+	stream.Flush()
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(st.packs) != 0 || st.open != 0 || st.calls["create"] != 1 {
+		t.Errorf("%d packs committed, %d left open", len(st.packs), st.open)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	st := newStore(t)
+	why := errors.New("the user has had enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	w := NewWriter(ctx, st.config())
+	stream := w.Stream(manifest.Data)
+	stream.Add(noise(1, 1000))
+	cancel(why)
+	if err := stream.Flush(); !errors.Is(err, why) {
+		t.Errorf("Stream.Flush: %v", err)
+	}
+	if _, err := w.Flush(); !errors.Is(err, why) {
+		t.Errorf("Flush: %v", err)
+	}
+	if err := w.Close(); !errors.Is(err, why) || len(st.packs) != 0 {
+		t.Errorf("Close: %v, and %d packs are committed", err, len(st.packs))
+	}
+}
