@@ -36,7 +36,7 @@ type Store interface {
 var ErrForked = errors.New("the vault has another commit of this machine at that place in its chain")
 
 // Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
-// Base, Reason, Destination and Known. Without roots the last point's selection is taken again.
+// Base, Reason, place in the chain, Destination and Known. Without roots the last point's selection is taken again.
 func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*save.Result, error) {
 	last, err := d.Last(ctx)
 	if err != nil {
@@ -46,6 +46,7 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	if last != nil {
 		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d}
 		cfg.Reason = reason(last.Point, &cfg)
+		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
 	}
 	if len(cfg.Roots) == 0 {
 		return nil, errors.New("there is no recovery point yet, so it must be said what to save")

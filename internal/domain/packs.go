@@ -137,3 +137,8 @@ func (u union) List(ctx context.Context, prefix string, each func(name string, s
 }
 
 func notExist(name string) error { return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist} }
+
+// ReadObject reads a small object of the tree whole: a signature or a document.
+func (d *Domain) ReadObject(ctx context.Context, name string) ([]byte, error) {
+	return manifest.ReadObject(ctx, d.store, name, 1<<20)
+}
