@@ -154,6 +154,9 @@ func (l *lane) commit(p *openPack) error {
 	info := manifest.Pack{Class: l.class, Size: p.size, CRC64: p.crc.Sum64()}
 	p.sha.Sum(info.Name[:0])
 	p.md5.Sum(info.MD5[:0])
+	if c, ok := p.target.(Carrier); ok {
+		info.Disk = c.Disk()
+	}
 	if err := p.target.Commit(info); err != nil {
 		return err
 	}

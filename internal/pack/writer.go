@@ -23,6 +23,9 @@ type Target interface {
 	Abort()
 }
 
+// A Carrier is a Target on a numbered disk; the manifest then says which.
+type Carrier interface{ Disk() int }
+
 // Known answers whether a chunk is stored already, in a pack that is durable.
 type Known interface {
 	Has(prefix index.Key) bool
