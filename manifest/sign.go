@@ -51,10 +51,7 @@ func ParseSigner(text []byte) (*Signer, error) {
 }
 
 // MarshalText writes the unencrypted minisign secret key file that ParseSigner reads.
-func (s *Signer) MarshalText() ([]byte, error) {
-	text, err := s.key.MarshalText()
-	return append(text, '\n'), err
-}
+func (s *Signer) MarshalText() ([]byte, error) { return s.key.MarshalText() }
 
 // Public is the key that verifies what the signer signs.
 func (s *Signer) Public() PublicKey {
