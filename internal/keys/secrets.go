@@ -95,10 +95,16 @@ func ParseSecrets(b []byte) (*Secrets, error) {
 	if s.Catalogue, err = age.ParseX25519Identity(f.Catalogue); err != nil {
 		return nil, bad("the catalogue key")
 	}
-	if s.Signer, err = manifest.ParseSigner([]byte(f.SigningKey)); err != nil {
+	if s.Signer, err = manifest.ParseSigner([]byte(f.SigningKey)); err != nil || !signs(s.Signer) {
 		return nil, bad("the signing key")
 	}
 	return s, nil
+}
+
+// signs tells whether both halves of a key pair belong together: a damaged one would make commits that nobody accepts.
+func signs(s *manifest.Signer) bool {
+	sig, err := s.Sign(nil)
+	return err == nil && manifest.Verify(s.Public(), nil, sig) == nil
 }
 
 // Seal returns keys/<uuid>.age: the secrets, encrypted to the vault's recovery key.
