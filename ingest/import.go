@@ -1,0 +1,213 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"sync"
+
+	"waybill/manifest"
+)
+
+// A Report says what an import did.
+type Report struct {
+	Vault    manifest.ID
+	Machines []*Imported
+}
+
+// Imported is what was done for one machine.
+type Imported struct {
+	Machine     manifest.ID
+	Name        string // the machine's
+	Commits     int    // manifests that the vault did not have
+	Gaps        []int  // commits, by number, that neither the vault nor a source has
+	Damaged     []Damage
+	Receipt     manifest.Receipt
+	ReceiptName string // in the vault
+}
+
+// theVault is where a Damage is that is in the vault itself.
+const theVault = "the vault"
+
+// Import brings what the sources hold into the vault. In the order of a commit: packs, signatures,
+// manifests; the receipt last. A pack is read once and verified on its way; one that
+// is damaged or missing goes on the receipt's want list, all else is still imported, and so are the manifests: the vault
+// then knows what it waits for.
+//
+// The report is nil when nothing could be begun. The error joins everything that is not as it should be: *DamagedError,
+// *IncompleteError, manifest.ErrSignature and manifest.ErrFormat for manifests that were left out,
+// manifest.ErrChain when the vault holds another commit in the place of one that arrived (of that machine, nothing
+// is imported then), ErrForeign and ErrUnregistered for what is refused. What was imported stays whatever else goes wrong.
+func Import(ctx context.Context, vault Store, sources []Source, o Options) (*Report, error) {
+	o.defaults()
+	in := &importer{vault: vault, opts: o}
+	if err := in.open(ctx, sources); err != nil {
+		return nil, err
+	}
+	r := &Report{Vault: in.doc.Vault}
+	var errs []error
+	for _, id := range in.machines() {
+		done, err := in.machine(ctx, id)
+		if done != nil {
+			r.Machines = append(r.Machines, done)
+		}
+		if ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("machine %s: %w", id, err))
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+type importer struct {
+	vault  Store
+	opts   Options
+	doc    *manifest.Vault
+	signer *manifest.Signer
+	trees  []*tree
+}
+
+// open reads the vault's documents and those of the sources, and refuses what is another vault's.
+func (in *importer) open(ctx context.Context, sources []Source) (err error) {
+	if in.doc, err = manifest.OpenVault(ctx, in.vault); err != nil {
+		return fmt.Errorf("opening the vault: %w", err)
+	}
+	text, err := manifest.ReadObject(ctx, in.vault, manifest.ReceiptKeyName, 64<<10)
+	if err == nil {
+		in.signer, err = manifest.ParseSigner(text)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the vault's key for receipts: %w", err)
+	}
+	if in.signer.Public() != in.doc.ReceiptKey {
+		return fmt.Errorf("opening the vault's key for receipts: %w: it is not the one of waybill.json", manifest.ErrFormat)
+	}
+	for _, s := range sources {
+		t, err := openTree(ctx, s)
+		if err != nil {
+			return fmt.Errorf("opening a source: %w", err)
+		}
+		if t.vault.Vault != in.doc.Vault {
+			return fmt.Errorf("%s: %w: %s, this is vault %s", s.Name, ErrForeign, t.vault.Vault, in.doc.Vault)
+		}
+		in.trees = append(in.trees, t)
+	}
+	if len(in.machines()) == 0 {
+		return ErrEmpty
+	}
+	return nil
+}
+
+// machines is all that the sources have, ascending.
+func (in *importer) machines() []manifest.ID {
+	set := map[manifest.ID]bool{}
+	for _, t := range in.trees {
+		for _, id := range t.machines {
+			set[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// A job is the import of one machine.
+type job struct {
+	*importer
+	machine *manifest.Machine
+	trees   []*tree // those that have the machine
+	links   []link  // the commits the sources have, ascending
+	wants   []*want
+	errs    []error // beside damage and what is missing
+
+	mu   sync.Mutex // guards what follows
+	done *Imported
+}
+
+func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, error) {
+	j := &job{importer: in, done: &Imported{Machine: id}}
+	for _, t := range in.trees {
+		if slices.Contains(t.machines, id) {
+			j.trees = append(j.trees, t)
+		}
+	}
+	if err := j.identify(ctx, id); err != nil {
+		return nil, err
+	}
+	j.done.Name = j.machine.Name
+	if err := j.readChains(ctx); err != nil {
+		return j.done, err
+	}
+	if err := j.plan(ctx); err != nil {
+		return j.done, err
+	}
+	if err := j.fetchAll(ctx); err != nil {
+		return j.done, err
+	}
+	if err := j.commitAll(ctx); err != nil {
+		return j.done, err
+	}
+	if err := j.receipt(ctx); err != nil {
+		return j.done, err
+	}
+	return j.done, j.verdict()
+}
+
+// identify makes sure that the sources' machine is the one the vault knows.
+func (j *job) identify(ctx context.Context, id manifest.ID) (err error) {
+	if j.machine, err = manifest.OpenMachine(ctx, j.vault, id); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: it was never registered there", ErrUnregistered)
+		}
+		return fmt.Errorf("in the vault: %w", err)
+	}
+	if j.machine.Vault != j.doc.Vault {
+		return fmt.Errorf("in the vault: %w: machine.json is of vault %s", manifest.ErrFormat, j.machine.Vault)
+	}
+	for _, t := range j.trees {
+		m, err := manifest.OpenMachine(ctx, t, id)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Name, err)
+		}
+		if m.SigningKey != j.machine.SigningKey || m.Vault != j.machine.Vault {
+			return fmt.Errorf("%s: %w: the disk's is %s, the vault's %s", t.Name, ErrUnregistered, m.SigningKey, j.machine.SigningKey)
+		}
+	}
+	return nil
+}
+
+// verdict is the error for what was found, after all was done that could be.
+func (j *job) verdict() error {
+	errs := j.errs
+	if len(j.done.Damaged) > 0 {
+		errs = append(errs, &DamagedError{j.done.Damaged})
+	}
+	if missing := j.done.Receipt.Missing; len(missing) > 0 || len(j.done.Gaps) > 0 {
+		errs = append(errs, &IncompleteError{missing, j.done.Gaps})
+	}
+	return errors.Join(errs...)
+}
+
+func (j *job) damaged(where, name string, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.done.Damaged = append(j.done.Damaged, Damage{where, name, err})
+}
+
+// put creates an object. If it exists with the same bytes, that is fine; with others it
+// fails with manifest.ErrChain.
+func (j *job) put(ctx context.Context, name string, b []byte) error {
+	err := j.vault.Put(ctx, name, bytes.NewReader(b))
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	there, err := manifest.ReadObject(ctx, j.vault, name, manifest.MaxManifest)
+	if err == nil && !bytes.Equal(there, b) {
+		err = fmt.Errorf("%w: the vault has another %s", manifest.ErrChain, name)
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+// Package ingest is the vault's side: it checks what arrives, and imports it. It holds no keys that
+// open anything, and links no code that could.
+//
+// [Import] takes disks, or any tree in the layout of a vault, verifies signatures, chain and
+// every pack, copies what the vault lacks, and writes a signed receipt that says what the vault
+// still misses. It keeps no state but the vault's: run it again after an interruption, run it on several
+// hosts at once, give it the disks of a set in any order. [Verify] checks a disk or a vault
+// without copying.
+//
+// The package knows of contents only their SHA-256. Whether packs can be opened, the
+// owner of the keys has to try.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"waybill/manifest"
+)
+
+// A Store is the vault that is imported into. Put creates an object once, durable on return; it fails
+// with fs.ErrExist, and changes nothing, when the name is taken.
+type Store interface {
+	manifest.Reader
+	Put(ctx context.Context, name string, body io.ReadSeeker) error
+}
+
+// A Source is a tree that arrived: a disk, or a directory or container that a carrier filled.
+type Source struct {
+	Name string // where it is, for messages
+	manifest.Reader
+}
+
+// Options say who works, and how. The zero value will do for Verify; Import needs Now.
+type Options struct {
+	Host     string // this one's name, for the receipt
+	Tool     string // program and version
+	Now      func() time.Time
+	Workers  int       // packs under way at once; default one a processor, 1 suits one rotating disk
+	Progress *Progress // may be nil
+}
+
+func (o *Options) defaults() {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Progress == nil {
+		o.Progress = &Progress{}
+	}
+}
+
+// Progress counts what a run has done; read it at any time. The totals are known once the manifests are read.
+type Progress struct {
+	Bytes, TotalBytes atomic.Int64 // of packs
+	Packs, TotalPacks atomic.Int64
+}
+
+var (
+	// ErrForeign says that a disk is another vault's.
+	ErrForeign = errors.New("it belongs to another vault")
+	// ErrUnregistered says that the vault doesn't know a disk's machine, or knows it with another signing key.
+	ErrUnregistered = errors.New("the vault does not know this machine by this key")
+	// ErrEmpty says that nothing was found to work on.
+	ErrEmpty = errors.New("no machine's backups are there")
+)
+
+// Damage is an object that is not what it should be.
+type Damage struct {
+	Where string // the source's name, or "the vault"
+	Name  string
+	Err   error
+}
+
+func (d Damage) String() string { return fmt.Sprintf("%s in %s: %v", d.Name, d.Where, d.Err) }
+
+// A DamagedError lists what was found damaged. Everything else was done.
+type DamagedError struct{ Damaged []Damage }
+
+func (e *DamagedError) Error() string {
+	if len(e.Damaged) == 1 {
+		return "damaged: " + e.Damaged[0].String()
+	}
+	return fmt.Sprintf("%d objects are damaged, the first: %s", len(e.Damaged), e.Damaged[0])
+}
+
+// An IncompleteError lists what is missing. Everything that is there was dealt with.
+type IncompleteError struct {
+	Missing   []manifest.WantPack // packs
+	Manifests []int               // the sequence numbers of commits
+}
+
+func (e *IncompleteError) Error() string {
+	var parts []string
+	if n := len(e.Missing); n > 0 {
+		var bytes int64
+		disks := map[int]int{}
+		for _, w := range e.Missing {
+			bytes += w.Size
+			disks[w.Disk]++
+		}
+		text := fmt.Sprintf("%d packs of %d bytes are missing", n, bytes)
+		for d := 1; d <= 9999 && len(disks) > 0; d++ {
+			if disks[d] > 0 {
+				text += fmt.Sprintf(", %d of them from disk %d", disks[d], d)
+			}
+		}
+		parts = append(parts, text)
+	}
+	if n := len(e.Manifests); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d commits are missing, the first is number %d", n, e.Manifests[0]))
+	}
+	return strings.Join(parts, "; ")
+}

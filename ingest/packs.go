@@ -1,0 +1,130 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sync/errgroup"
+
+	"waybill/manifest"
+)
+
+// A want is a pack that the vault shall have.
+type want struct {
+	manifest.Pack
+	trees   []*tree // that hold something of its name and size, the disk it should be on first
+	state   state
+	damaged bool // something under its name was no good
+}
+
+type state int
+
+const (
+	missing  state = iota
+	present        // the vault had it
+	imported       // read, verified, and stored by this run
+)
+
+// plan finds out what each pack of the commits needs.
+func (j *job) plan(ctx context.Context) error {
+	id := j.machine.Machine
+	inVault, err := packs(ctx, j.vault, id)
+	if err != nil {
+		return fmt.Errorf("listing packs of the vault: %w", err)
+	}
+	onTree := make([]map[manifest.Digest]int64, len(j.trees))
+	for i, t := range j.trees {
+		if onTree[i], err = packs(ctx, t, id); err != nil {
+			return fmt.Errorf("listing packs of %s: %w", t.Name, err)
+		}
+	}
+	seen := map[manifest.Digest]bool{}
+	for _, l := range j.links {
+		for _, p := range l.Manifest.Packs {
+			if seen[p.Name] {
+				continue
+			}
+			seen[p.Name] = true
+			w := &want{Pack: p}
+			j.wants = append(j.wants, w)
+			if size, ok := inVault[p.Name]; !ok {
+				j.locate(w, onTree)
+			} else if j.found(w, theVault, size) { // else it is damaged, and nothing in a vault is ever replaced
+				w.state = present
+			}
+		}
+	}
+	return nil
+}
+
+// locate finds the trees that may have a pack.
+func (j *job) locate(w *want, onTree []map[manifest.Digest]int64) {
+	for i, t := range j.trees {
+		size, ok := onTree[i][w.Name]
+		if !ok || !j.found(w, t.Name, size) {
+			continue
+		}
+		w.trees = append(w.trees, t)
+		if n := len(w.trees) - 1; t.label != nil && t.label.Disk == w.Disk {
+			w.trees[0], w.trees[n] = w.trees[n], w.trees[0]
+		}
+	}
+	if len(w.trees) > 0 {
+		j.opts.Progress.TotalBytes.Add(w.Size)
+		j.opts.Progress.TotalPacks.Add(1)
+	}
+}
+
+// found notes a pack of the wrong size as damaged.
+func (j *job) found(w *want, where string, size int64) bool {
+	if size != w.Size {
+		w.damaged = true
+		j.damaged(where, manifest.PackName(j.machine.Machine, w.Name), fmt.Errorf("%w: %d bytes, it should have %d", manifest.ErrFormat, size, w.Size))
+	}
+	return size == w.Size
+}
+
+// fetchAll imports all packs that the vault lacks. Memory is bounded by what the store needs for one
+// Put, times the workers.
+func (j *job) fetchAll(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(j.opts.Workers)
+	for _, w := range j.wants {
+		if len(w.trees) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return j.fetch(ctx, w)
+		})
+	}
+	return g.Wait()
+}
+
+// fetch imports one pack from the first tree whose copy is good.
+func (j *job) fetch(ctx context.Context, w *want) error {
+	defer j.opts.Progress.Packs.Add(1)
+	for _, t := range w.trees {
+		b := newBody(ctx, t.Source, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
+		err := j.vault.Put(ctx, b.name, b)
+		switch {
+		case err == nil:
+			w.state = imported
+			return nil
+		case errors.Is(err, fs.ErrExist):
+			w.state = present // another import was faster
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case b.err == nil:
+			return fmt.Errorf("importing %s from %s: %w", b.name, t.Name, err)
+		}
+		w.damaged = true
+		j.damaged(t.Name, b.name, b.err)
+	}
+	return nil
+}

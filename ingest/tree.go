@@ -1,0 +1,62 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"waybill/manifest"
+	"waybill/seed/disk"
+)
+
+// A tree is a source that belongs to the vault in question.
+type tree struct {
+	Source
+	vault    *manifest.Vault
+	label    *disk.Label // nil for a tree that is no disk
+	machines []manifest.ID
+}
+
+// openTree reads who a source belongs to.
+func openTree(ctx context.Context, s Source) (*tree, error) {
+	t := &tree{Source: s}
+	var err error
+	if t.vault, err = manifest.OpenVault(ctx, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	b, err := manifest.ReadObject(ctx, s, disk.LabelName, 64<<10)
+	switch {
+	case err == nil:
+		label, err := disk.ParseLabel(b)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+		if label.Vault != t.vault.Vault {
+			return nil, fmt.Errorf("%s: %w: its label names vault %s, its waybill.json %s", s.Name, manifest.ErrFormat, label.Vault, t.vault.Vault)
+		}
+		t.label = &label
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	if t.machines, err = manifest.Machines(ctx, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	if t.label != nil && !slices.Contains(t.machines, t.label.Machine) {
+		t.machines = append(t.machines, t.label.Machine)
+	}
+	return t, nil
+}
+
+// packs lists the packs of a machine that are there, with their sizes.
+func packs(ctx context.Context, r manifest.Reader, m manifest.ID) (map[manifest.Digest]int64, error) {
+	sizes := map[manifest.Digest]int64{}
+	err := r.List(ctx, manifest.PacksPrefix(m), func(name string, size int64) error {
+		if _, d, ok := manifest.ParsePackName(name); ok {
+			sizes[d] = size
+		}
+		return nil
+	})
+	return sizes, err
+}

@@ -1,0 +1,236 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"waybill/manifest"
+	"waybill/seed/disk"
+)
+
+// A VerifyReport says what Verify found.
+type VerifyReport struct {
+	Vault     manifest.ID
+	Label     *disk.Label // of a disk; nil for a vault
+	Machines  []Verified
+	Packs     int   // found good
+	Bytes     int64 // of them
+	Elsewhere int   // packs that the set's other disks carry
+	Damaged   []Damage
+	Missing   []manifest.WantPack
+	Extra     []string // files that nothing refers to: leftovers of interrupted runs, or not ours
+}
+
+// Verified is what was found of one machine.
+type Verified struct {
+	Machine manifest.ID
+	Name    string
+	Commits int
+	Newest  *manifest.Link // nil when there are no commits
+	Gaps    []int          // commits, by number, that are not there
+}
+
+// Verify checks a disk or a vault without any key: each machine's document and chain of commits, receipts, and every pack against
+// its name. A disk need only have the packs that are its own, and no earlier commits than its seed's.
+//
+// The report is nil when the tree could not be opened. The error joins everything that is not as it should be: manifest.ErrSignature,
+// manifest.ErrFormat and manifest.ErrChain for documents, *DamagedError, *IncompleteError. Extra files are no error.
+func Verify(ctx context.Context, s Source, o Options) (*VerifyReport, error) {
+	o.defaults()
+	t, err := openTree(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.machines) == 0 && t.label != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, ErrEmpty)
+	}
+	c := &check{tree: t, opts: o, report: &VerifyReport{Vault: t.vault.Vault, Label: t.label}}
+	if c.files, err = list(ctx, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	for _, name := range []string{manifest.VaultName, manifest.RecoveryName, manifest.ReceiptKeyName, disk.LabelName, disk.SumsName, disk.ReadmeName} {
+		delete(c.files, name)
+	}
+	for _, id := range t.machines {
+		if err := c.machine(ctx, id); err != nil {
+			c.errs = append(c.errs, fmt.Errorf("machine %s: %w", id, err))
+		}
+	}
+	err = c.packs(ctx)
+	c.conclude()
+	if ctx.Err() != nil {
+		return c.report, ctx.Err()
+	}
+	return c.report, errors.Join(append(c.errs, err)...)
+}
+
+// list is all files of a tree with their sizes.
+func list(ctx context.Context, r manifest.Reader) (map[string]int64, error) {
+	files := map[string]int64{}
+	err := r.List(ctx, "", func(name string, size int64) error {
+		files[name] = size
+		return nil
+	})
+	return files, err
+}
+
+// A check is a verification under way.
+type check struct {
+	tree    *tree
+	opts    Options
+	files   map[string]int64 // not accounted for yet
+	present []listed
+	gaps    []int
+	errs    []error
+
+	mu     sync.Mutex // guards report while packs are read
+	report *VerifyReport
+}
+
+// A listed pack is one that is in a commit and in the tree.
+type listed struct {
+	machine manifest.ID
+	manifest.Pack
+}
+
+// machine checks a machine's documents, and accounts for its files.
+func (c *check) machine(ctx context.Context, id manifest.ID) error {
+	for _, name := range []string{manifest.MachineName(id), manifest.MachineSignatureName(id), manifest.MachineKeyName(id)} {
+		delete(c.files, name)
+	}
+	m, err := manifest.OpenMachine(ctx, c.tree, id)
+	if err != nil {
+		return err
+	}
+	if m.Vault != c.tree.vault.Vault {
+		return fmt.Errorf("%w: machine.json is of vault %s", manifest.ErrFormat, m.Vault)
+	}
+	chain, err := manifest.ReadChain(ctx, c.tree, m)
+	v := Verified{Machine: id, Name: m.Name, Commits: len(chain.Links), Newest: chain.Last(), Gaps: chain.Missing}
+	c.report.Machines = append(c.report.Machines, v)
+	if c.tree.label == nil {
+		c.gaps = append(c.gaps, chain.Missing...)
+	}
+	for _, l := range chain.Links {
+		c.commit(id, l)
+	}
+	return errors.Join(err, c.receipts(ctx, id))
+}
+
+// commit accounts for what a commit lists.
+func (c *check) commit(id manifest.ID, l manifest.Link) {
+	delete(c.files, manifest.ManifestName(id, l.Manifest.Sequence))
+	delete(c.files, manifest.SignatureName(id, l.Manifest.Sequence, l.Digest))
+	for _, p := range l.Manifest.Packs {
+		name := manifest.PackName(id, p.Name)
+		size, ok := c.files[name]
+		delete(c.files, name)
+		switch {
+		case ok && size != p.Size:
+			c.damaged(name, fmt.Errorf("%w: %d bytes, it should have %d", manifest.ErrFormat, size, p.Size))
+		case ok:
+			c.present = append(c.present, listed{id, p})
+			c.opts.Progress.TotalPacks.Add(1)
+			c.opts.Progress.TotalBytes.Add(p.Size)
+		case c.tree.label != nil && p.Disk != 0 && p.Disk != c.tree.label.Disk:
+			c.report.Elsewhere++
+		default:
+			c.report.Missing = append(c.report.Missing, manifest.WantPack{Name: p.Name, Size: p.Size, Disk: p.Disk, Reason: manifest.Absent})
+		}
+	}
+}
+
+// receipts checks the receipts for a machine.
+func (c *check) receipts(ctx context.Context, id manifest.ID) error {
+	prefix := manifest.ReceiptsPrefix(id)
+	for name := range c.files {
+		if !strings.HasPrefix(name, prefix) || !strings.HasSuffix(name, ".json") {
+			continue
+		}
+		b, err := manifest.ReadObject(ctx, c.tree, name, manifest.MaxReceipt)
+		if err != nil {
+			return err
+		}
+		sigName := manifest.ReceiptSignatureName(id, manifest.Sum(b))
+		sig, err := manifest.ReadObject(ctx, c.tree, sigName, 64<<10)
+		if err == nil {
+			err = manifest.Verify(c.tree.vault.ReceiptKey, b, sig)
+		}
+		if err == nil {
+			_, err = manifest.ParseReceipt(b)
+		}
+		if err != nil {
+			c.damaged(name, err)
+		}
+		delete(c.files, name)
+		delete(c.files, sigName)
+	}
+	return nil
+}
+
+func (c *check) damaged(name string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Damaged = append(c.report.Damaged, Damage{c.tree.Name, name, err})
+}
+
+// packs reads every pack once, several at a time.
+func (c *check) packs(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.opts.Workers)
+	buffers := sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+	for _, p := range c.present {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			buf := buffers.Get().(*[]byte)
+			defer buffers.Put(buf)
+			c.pack(ctx, p, *buf)
+			return ctx.Err()
+		})
+	}
+	return g.Wait()
+}
+
+func (c *check) pack(ctx context.Context, p listed, buf []byte) {
+	defer c.opts.Progress.Packs.Add(1)
+	b := newBody(ctx, c.tree.Source, p.machine, p.Pack, &c.opts.Progress.Bytes)
+	for {
+		if _, err := b.Read(buf); err == io.EOF {
+			break
+		} else if err != nil {
+			if ctx.Err() == nil {
+				c.damaged(b.name, err)
+			}
+			return
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Packs++
+	c.report.Bytes += p.Size
+}
+
+// conclude puts the findings in order and into errors.
+func (c *check) conclude() {
+	r := c.report
+	for name := range c.files {
+		r.Extra = append(r.Extra, name)
+	}
+	slices.Sort(r.Extra)
+	slices.SortFunc(r.Damaged, func(a, b Damage) int { return strings.Compare(a.Name, b.Name) })
+	if len(r.Damaged) > 0 {
+		c.errs = append(c.errs, &DamagedError{r.Damaged})
+	}
+	if len(r.Missing) > 0 || len(c.gaps) > 0 {
+		c.errs = append(c.errs, &IncompleteError{r.Missing, c.gaps})
+	}
+}
