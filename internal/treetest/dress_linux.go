@@ -101,14 +101,18 @@ func (d dice) attribute(kind uint32) (name string, value []byte) {
 
 // acl makes a POSIX ACL in the form of the attribute: version 2, then tag u16, permissions u16, id u32 for each entry, all little-endian.
 func (d dice) acl() []byte {
-	const nobody = 1<<32 - 1
+	const owner, nobody = 0x01, 1<<32 - 1
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	add := func(tag uint16, id uint32) {
+		may := uint16(d.IntN(8))
+		if tag == owner {
+			may = 7 // or users could not read it again
+		}
 		b = binary.LittleEndian.AppendUint16(b, tag)
-		b = binary.LittleEndian.AppendUint16(b, uint16(d.IntN(8)|4))
+		b = binary.LittleEndian.AppendUint16(b, may)
 		b = binary.LittleEndian.AppendUint32(b, id)
 	}
-	add(0x01, nobody) // owner
+	add(owner, nobody)
 	add(0x02, 1+uint32(d.IntN(1000)))
 	add(0x02, 2000+uint32(d.IntN(1000)))
 	add(0x04, nobody) // owning group

@@ -2,7 +2,6 @@ package treetest
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -181,27 +180,4 @@ func (e *editor) retarget(p place) error {
 	m := e.maker()
 	defer m.forget()
 	return m.symlink(p.dir, p.name)
-}
-
-// removeAt removes an entry with all that is in it.
-func removeAt(dir int, name string) error {
-	err := unix.Unlinkat(dir, name, 0)
-	if !errors.Is(err, unix.EISDIR) {
-		return err
-	}
-	fd, err := openDir(dir, name)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	names, err := readNames(fd)
-	if err != nil {
-		return err
-	}
-	for _, inner := range names {
-		if err := removeAt(fd, inner); err != nil {
-			return fmt.Errorf("remove %q: %w", inner, err)
-		}
-	}
-	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 }

@@ -5,6 +5,7 @@ package treetest
 import (
 	"errors"
 	"fmt"
+	"os"
 )
 
 // Make fills the existing directory dir with a random tree.
@@ -21,3 +22,6 @@ func Edit(dir string, _ uint64, _ int) ([]string, error) {
 func Compare(a, b string, _ ...Aspect) []string {
 	return []string{fmt.Sprintf("comparing %s and %s: %v", a, b, errors.ErrUnsupported)}
 }
+
+// RemoveAll removes a tree, however deep it is, and directories without permissions in it.
+func RemoveAll(dir string) error { return os.RemoveAll(dir) }

@@ -7,13 +7,11 @@
 //
 // The same seed gives the same tree, apart from what the file system or missing privileges refuse: extended attributes, devices,
 // owners and strange modes are made where that is possible, so tests run as root see most. Trees may be deeper than paths can say;
-// [RemoveAll] removes them, as os.RemoveAll does.
+// [RemoveAll] removes them.
 //
 // It is a yardstick: it shares no code with what it measures, goes through package unix alone, and takes no shortcuts. Not
 // compared are ctime, inode numbers, and the times of access and of birth. It works on Linux only; elsewhere Make and Edit return errors.ErrUnsupported.
 package treetest
-
-import "os"
 
 // Options says what Make makes. The zero value is a tree of about 150 entries of all kinds.
 type Options struct {
@@ -47,6 +45,3 @@ const (
 	Holes
 	Links // which names are one file
 )
-
-// RemoveAll removes a tree however deep it is, and directories without permissions in it.
-func RemoveAll(dir string) error { return os.RemoveAll(dir) }
