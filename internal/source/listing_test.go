@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -87,7 +90,7 @@ func TestListingAllocatesNothing(t *testing.T) {
 			}
 		}
 	})
-	if n > 0 && goos == "linux" {
+	if n > 0 && runtime.GOOS == "linux" {
 		t.Errorf("%v allocations for 1000 entries", n)
 	}
 }
@@ -138,4 +141,28 @@ func record(l *Listing, names []string) {
 		n += size
 	}
 	l.used(n)
+}
+
+// tree makes directories of small files, in memory where there is a place for it.
+func tree(b testing.TB, dirs, files int) string {
+	b.Helper()
+	root, err := os.MkdirTemp("/dev/shm", "waybill-source-")
+	if err != nil {
+		root = b.TempDir()
+	}
+	b.Cleanup(func() { os.RemoveAll(root) })
+	for d := range dirs {
+		dir := filepath.Join(root, fmt.Sprintf("directory-%04d", d))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			b.Fatal(err)
+		}
+		for i := range files {
+			write(b, filepath.Join(dir, fmt.Sprintf("file-%06d.txt", i*7919%files)), make([]byte, 100+i%4000))
+		}
+	}
+	return root
+}
+
+func wideDir(t testing.TB, files int) string {
+	return filepath.Join(tree(t, 1, files), "directory-0000")
 }
