@@ -83,8 +83,8 @@ func checkEntry(t *testing.T, d *Dir, l *Listing, i int) {
 		t.Error(err)
 		return
 	}
-	if st.Inode != want.Ino || st.Size != want.Size || st.MtimeSec != want.Mtim.Sec || int64(st.MtimeNsec) != want.Mtim.Nsec ||
-		st.UID != want.Uid || st.Mode != want.Mode&0o7777 || st.Nlink != uint64(want.Nlink) || unix.Mkdev(st.RdevMajor, st.RdevMinor) != want.Rdev {
+	if st.Inode != want.Ino || st.Size != want.Size || time.Unix(st.MtimeSec, int64(st.MtimeNsec)) != time.Unix(want.Mtim.Unix()) ||
+		st.UID != want.Uid || st.Mode != want.Mode&0o7777 || st.Nlink != uint64(want.Nlink) || unix.Mkdev(st.RdevMajor, st.RdevMinor) != uint64(want.Rdev) {
 		t.Errorf("%q: %+v, want %+v", name, st, want)
 	}
 	if l.Kind(i) != st.Kind || l.Inode(i) != st.Inode {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +22,7 @@ func (d dice) dress(dir int, name string, kind uint32) error {
 
 // refused says whether the file system or our lack of privileges is the reason, which no test is to fail for.
 func refused(err error) bool {
-	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.ENOSPC, unix.EINVAL, unix.EMLINK, unix.EXDEV, unix.E2BIG, unix.ENODATA} {
+	for _, errno := range []unix.Errno{unix.EPERM, unix.EACCES, unix.EOPNOTSUPP, unix.ENOSPC, unix.EINVAL, unix.EMLINK, unix.EXDEV, unix.E2BIG, unix.ENODATA, unix.ERANGE} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -33,7 +34,7 @@ func (d dice) own(dir int, name string, _ uint32) error {
 	if os.Geteuid() != 0 || d.one(2) {
 		return nil
 	}
-	id := func() int { return pick(d, 0, 1, 1000, 65534, 123456, 1<<32-2) }
+	id := func() int { return pick(d, 0, 1, 1000, 65534, 123456, -2) }
 	return unix.Fchownat(dir, name, id(), id(), unix.AT_SYMLINK_NOFOLLOW)
 }
 
@@ -53,7 +54,10 @@ func (d dice) time(dir int, name string, _ uint32) error {
 		return nil
 	}
 	sec := pick(d, -1, 0, 1, -2_000_000_000, d.Int64N(1<<31), 1_700_000_000+d.Int64N(1e8), 4_102_444_800)
-	mtime := unix.Timespec{Sec: sec, Nsec: pick(d, 0, 1, 999_999_999, 500_000_000, d.Int64N(1e9))}
+	mtime, err := unix.TimeToTimespec(time.Unix(sec, pick(d, 0, 1, 999_999_999, 500_000_000, d.Int64N(1e9))))
+	if err != nil {
+		return err // a 32-bit system
+	}
 	return unix.UtimesNanoAt(dir, name, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
