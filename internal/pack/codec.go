@@ -56,7 +56,7 @@ func (c *codec) encoder(l Level) *zstd.Encoder {
 		speed := map[Level]zstd.EncoderLevel{Fastest: zstd.SpeedFastest, Default: zstd.SpeedDefault,
 			Better: zstd.SpeedBetterCompression, Best: zstd.SpeedBestCompression}[l]
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(speed), zstd.WithEncoderConcurrency(1),
-			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(1<<20))
+			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true), zstd.WithWindowSize(4<<20))
 		if err != nil {
 			panic(err)
 		}

@@ -3,7 +3,7 @@
 //
 // A [Writer] takes chunks from any number of producers, each with a [Stream]
 // of its own. A stream hashes a chunk, drops it when it is known, and groups
-// the rest into frames of about 1 MiB; the writer's workers compress the
+// the rest into frames of about 2 MiB; the writer's workers compress the
 // frames, prove that they decompress to the same bytes, and append them to an
 // open pack, encrypted under a key that is fresh for every pack. A pack is
 // named by the SHA-256 of its sealed bytes. A [Reader] goes the other way.

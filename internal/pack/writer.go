@@ -103,7 +103,7 @@ type class struct {
 // Frames of data are as large as serves compression; the catalogue's are smaller
 // because a reader often wants one node of them.
 const (
-	dataFrame = 1 << 20
+	dataFrame = 2 << 20
 	cataFrame = 128 << 10
 	// slack is what a file read straight into a frame may add beyond its target.
 	slack = 128 << 10
