@@ -63,6 +63,9 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 func reason(last *catalog.Point, cfg *save.Config) string {
 	if len(cfg.Roots) == 0 {
 		cfg.Roots = last.Roots
+		if len(cfg.Excludes) == 0 {
+			cfg.Excludes = last.Excludes
+		}
 	}
 	if last.State == catalog.PartialState {
 		return "the last backup was interrupted"

@@ -44,6 +44,12 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 		return nil
 	}
 	defer f.Close()
+	if st.Dev != d.dev { // something is mounted on the file
+		if fs, err := f.FileSystem(); err != nil || fs.Pseudo || w.s.cfg.OneFileSystem {
+			w.set(d, i, nil)
+			return nil
+		}
+	}
 	e, err := w.readSteady(d, i, f)
 	if _, ofSource := errors.AsType[*readError](err); ofSource {
 		w.reading = nil

@@ -71,7 +71,7 @@ type Base struct {
 // Config says what to save, as whom, and where to. Roots, Writer, Destination, Known and Tool are needed.
 type Config struct {
 	Roots         []string // absolute; symbolic links in them are followed
-	Excludes      Excludes // nil: none
+	Excludes      []string // patterns of what is left out, see source.Excludes
 	Skip          []string // directories never to be entered: state, vault, disks
 	OneFileSystem bool
 	Writer        Writer
@@ -96,11 +96,6 @@ type Config struct {
 
 	Progress *Progress
 	Now      func() time.Time // the clock; nil for time.Now
-}
-
-// Excludes decides what is left out. Path is absolute and raw.
-type Excludes interface {
-	Match(path []byte, isDir bool) bool
 }
 
 // Progress counts what a running backup has done; read it at any time.

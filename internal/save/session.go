@@ -20,7 +20,7 @@ type session struct {
 	packs   *pack.Writer
 	workers []*worker
 	only    *selection
-	skip    map[identity]bool
+	exclude *source.Excludes
 	started time.Time
 	settled catalog.Time // base entries changed at or after it are read again
 	result  *Result
@@ -44,19 +44,14 @@ type identity struct{ dev, inode uint64 }
 
 func newSession(ctx context.Context, cfg Config) (*session, error) {
 	cfg.defaults()
-	s := &session{cfg: cfg, started: cfg.Now(), skip: map[identity]bool{}}
+	s := &session{cfg: cfg, started: cfg.Now()}
 	s.lastCP = s.started
 	var err error
 	if s.only, err = selectRoots(cfg.Roots); err != nil {
 		return nil, err
 	}
-	for _, path := range cfg.Skip {
-		if d, err := source.OpenDir(path); err == nil {
-			if st, err := d.Self(); err == nil {
-				s.skip[identity{st.Dev, st.Inode}] = true
-			}
-			d.Close()
-		}
+	if s.exclude, err = source.NewExcludes(cfg.Excludes, cfg.Skip...); err != nil {
+		return nil, err
 	}
 	if cfg.Base != nil {
 		s.settled = timeOf(cfg.Base.Point.Settled)

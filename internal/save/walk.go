@@ -22,6 +22,7 @@ type dir struct {
 	kids    []*dir   // directories below that are live, by slot; guarded by the session's gate or mu
 	mu      sync.Mutex
 	only    *selection
+	scope   *source.Scope // of the excludes
 	dev     uint64
 	settled catalog.Time // see session.settled; less the file system's clock tick
 	entry   catalog.Entry
@@ -86,7 +87,7 @@ func (w *worker) enterRoot() error {
 	if err != nil {
 		return err
 	}
-	d := &dir{src: src, only: w.s.only}
+	d := &dir{src: src, only: w.s.only, scope: w.s.exclude.Root()}
 	if b := w.s.cfg.Base; b != nil {
 		d.base = b.Point.Root
 	}
@@ -105,6 +106,7 @@ func (w *worker) enter(parent *dir, slot int) error {
 	}
 	d := &dir{parent: parent, slot: slot, src: src, base: parent.slots[slot]}
 	d.only, _ = parent.only.of(name)
+	d.scope = parent.scope.Enter(name)
 	d.entry.Name = name
 	parent.mu.Lock()
 	parent.kids = append(parent.kids, d)

@@ -178,12 +178,9 @@ func (w *worker) mayDescend(d *dir) bool {
 	return !fs.Pseudo && !w.s.cfg.OneFileSystem
 }
 
+// excluded tells whether an entry is left out, by a pattern or for what it is.
 func (w *worker) excluded(d *dir, name []byte, st *source.Stat) bool {
-	isDir := st.Kind == source.Directory
-	if isDir && w.s.skip[identity{st.Dev, st.Inode}] {
-		return true
-	}
-	return w.s.cfg.Excludes != nil && w.s.cfg.Excludes.Match(d.path(name), isDir)
+	return d.scope.Match(name, st.Kind) || st.Kind == source.Directory && w.s.exclude.Barred(st)
 }
 
 // entryOf begins an entry with what stat tells.
