@@ -3,36 +3,42 @@
 //
 // A file is written under a temporary name, synced, and then published under its final
 // name without ever replacing another; the directories that changed are synced last. So a name
-// is either absent or has its whole content. [Dir.Put] does it in one go,
-// [Dir.Create] for what is streamed.
+// is either absent or has its whole content, whenever the machine stops. [Dir.Put] does it in one
+// go, [Dir.Create] for what is streamed. [Dir.Sweep] removes what writers left behind that are no more.
 //
-// Names are relative, of the characters [a-z0-9._/-], as manifest/FORMAT.md section 1 has them;
-// all access goes through an os.Root, so no name leads outside. The package gives no
+// Names are relative, of the characters [a-z0-9._/-], as manifest/FORMAT.md section 1 has them. All access goes
+// through an os.Root, so neither a name nor a symbolic link leads outside. The package gives no
 // meaning to what it stores.
+//
+// On Linux and Windows a name is published by one call that can't replace. Where the file system
+// has no such call, a hard link does it; where it has none either (exFAT by FUSE), a rename under a lock that
+// other writers on the same machine respect. Windows journals directories itself and
+// lets no one sync them. Other systems compile, and can't write.
 package durable
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"strings"
-	"syscall"
+	"sync"
 )
 
-// ErrFull says that the file system has no room left.
+// ErrFull says that the file system has no room left, or the user no quota.
 var ErrFull = errors.New("no space left")
 
 // A Dir is a directory tree. It is safe for concurrent use, by several processes too.
 type Dir struct {
-	path string
-	root *os.Root
-	open handles
+	path    string
+	root    *os.Root
+	open    handles
+	buffers sync.Pool // of *[]byte, for copying
+	trace   func(op string)
+
+	mu   sync.Mutex
+	made map[string]bool // directories known to be durable in the one above; guarded by mu
 }
 
 // Open opens the tree in an existing directory.
@@ -41,7 +47,9 @@ func Open(dir string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Dir{path: dir, root: root}, nil
+	d := &Dir{path: dir, root: root, made: map[string]bool{".": true}}
+	d.buffers.New = func() any { b := make([]byte, 1<<20); return &b }
+	return d, nil
 }
 
 // Path is the directory's path.
@@ -53,174 +61,77 @@ func (d *Dir) Close() error {
 	return d.root.Close()
 }
 
+// Trace makes the tree tell each of its operations on the file system after it succeeded, in their order. It is for
+// tests that pin that order, and must be called before anything else.
+func (d *Dir) Trace(each func(op string)) { d.trace = each }
+
+func (d *Dir) did(format string, args ...any) {
+	if d.trace != nil {
+		d.trace(fmt.Sprintf(format, args...))
+	}
+}
+
 const tempPrefix = ".tmp-"
 
-// CheckName refuses what is no name in a tree; fs.ErrInvalid.
+// CheckName refuses what is no name in a tree: fs.ErrInvalid. The upper-case names are those that disks have.
 func CheckName(name string) error {
+	if name == "README.txt" || name == "SHA256SUMS" {
+		return nil
+	}
 	ok := len(name) < 200 && fs.ValidPath(name) && name != "."
 	for i := 0; ok && i < len(name); i++ {
 		c := name[i]
 		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-' || c == '/'
 	}
-	if !ok && name != "README.txt" && name != "SHA256SUMS" || strings.HasPrefix(path.Base(name), tempPrefix) {
+	for part := range strings.SplitSeq(name, "/") {
+		ok = ok && !strings.HasPrefix(part, tempPrefix) && !strings.HasSuffix(part, ".") // Windows drops a last dot
+	}
+	if !ok {
 		return &fs.PathError{Op: "name", Path: name, Err: fs.ErrInvalid}
 	}
 	return nil
 }
 
-// A File is being written and not visible yet. One goroutine at a time may use it.
-type File struct {
-	dir  *Dir
-	f    *os.File
-	temp string
-}
-
-// Create begins a file that will be published in the given directory of the tree, or below it.
-func (d *Dir) Create(dir string) (*File, error) {
-	if dir != "." {
-		if err := CheckName(dir); err != nil {
-			return nil, err
-		}
-		if err := d.makeDirs(dir); err != nil {
-			return nil, err
-		}
-	}
-	var r [8]byte
-	rand.Read(r[:])
-	temp := path.Join(dir, tempPrefix+hex.EncodeToString(r[:]))
-	f, err := d.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
-	if err != nil {
-		return nil, full(err)
-	}
-	return &File{d, f, temp}, nil
-}
-
-// Write appends.
-func (f *File) Write(p []byte) (int, error) {
-	n, err := f.f.Write(p)
-	return n, full(err)
-}
-
-// Commit makes the content durable and publishes it under name. When the name exists it fails with
-// fs.ErrExist and nothing has changed. The file is done with, whatever the outcome.
-func (f *File) Commit(name string) error {
-	err := CheckName(name)
-	if err == nil {
-		err = f.f.Sync()
-	}
-	if cerr := f.f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = f.dir.makeDirs(path.Dir(name))
-	}
-	if err == nil {
-		err = publish(f.dir.root, f.temp, name)
-	}
-	if err != nil {
-		f.dir.root.Remove(f.temp) // it would be swept later anyway
-		return full(err)
-	}
-	return f.dir.syncDir(path.Dir(name))
-}
-
-// Abort drops the file.
-func (f *File) Abort() {
-	f.f.Close()
-	f.dir.root.Remove(f.temp)
-}
-
-// Put creates name with body's whole content, durable on return. fs.ErrExist when the name exists.
-func (d *Dir) Put(ctx context.Context, name string, body io.ReadSeeker) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	if _, err := d.root.Lstat(name); err == nil {
-		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
-	}
-	f, err := d.Create(path.Dir(name))
-	if err != nil {
-		return err
-	}
-	if _, err := io.CopyBuffer(f, onlyReader{ctx, body}, make([]byte, 1<<20)); err != nil {
-		f.Abort()
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return f.Commit(name)
-}
-
-// Replace puts b in the place of whatever has the name. It is for a disk's own label files alone.
-func (d *Dir) Replace(name string, b []byte) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	f, err := d.Create(path.Dir(name))
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.f.Sync()
-	}
-	if cerr := f.f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = d.root.Rename(f.temp, name)
-	}
-	if err != nil {
-		d.root.Remove(f.temp)
-		return full(err)
-	}
-	return d.syncDir(path.Dir(name))
-}
-
-// Remove removes a file; fs.ErrNotExist when it isn't there.
-func (d *Dir) Remove(_ context.Context, name string) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
-	d.open.drop(name)
-	if err := d.root.Remove(name); err != nil {
-		return err
-	}
-	return d.syncDir(path.Dir(name))
-}
-
-// makeDirs creates a directory with its parents, each durable in the one above.
+// makeDirs makes sure that a directory and all above it exist and survive power loss. A directory that
+// was there may have been made by a process that stopped before it could sync, so it is synced once, too.
 func (d *Dir) makeDirs(dir string) error {
-	if dir == "." {
+	d.mu.Lock()
+	made := d.made[dir]
+	d.mu.Unlock()
+	if made {
 		return nil
 	}
-	if _, err := d.root.Stat(dir); err == nil {
-		return nil
-	}
-	if err := d.makeDirs(path.Dir(dir)); err != nil {
+	above := path.Dir(dir)
+	if err := d.makeDirs(above); err != nil {
 		return err
 	}
-	if err := d.root.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+	switch err := d.root.Mkdir(dir, 0o777); {
+	case err == nil:
+		d.did("mkdir %s", dir)
+	case !errors.Is(err, fs.ErrExist):
 		return full(err)
 	}
-	return d.syncDir(path.Dir(dir))
+	if err := d.syncDir(above); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.made[dir] = true
+	return nil
+}
+
+func (d *Dir) syncDir(dir string) error {
+	if err := syncDir(d.root, dir); err != nil {
+		return full(err)
+	}
+	d.did("sync directory %s", dir)
+	return nil
 }
 
 // full marks the errors of a file system that has no room.
 func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || isQuota(err) {
+	if err != nil && isFull(err) && !errors.Is(err, ErrFull) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err
-}
-
-// onlyReader stops a copy when the context does, and hides shortcuts that would not.
-type onlyReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (o onlyReader) Read(p []byte) (int, error) {
-	if err := o.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return o.r.Read(p)
 }

@@ -1,7 +1,6 @@
 package durable
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // ReadAt is io.ReaderAt on the named file; fs.ErrNotExist when it isn't there.
@@ -38,49 +36,54 @@ func (d *Dir) Size(_ context.Context, name string) (int64, error) {
 		return 0, err
 	}
 	if !st.Mode().IsRegular() {
-		return 0, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		return 0, noFile(name)
 	}
 	return st.Size(), nil
 }
 
+func noFile(name string) error {
+	return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// openFile opens a regular file, and waits for nobody if it is a FIFO.
+func openFile(root *os.Root, name string, flags int) (*os.File, error) {
+	f, err := root.OpenFile(name, flags|nonblock, 0)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		f.Close()
+		return nil, noFile(name)
+	}
+	return f, nil
+}
+
 // List calls each with every file whose name begins with prefix, in ascending order of names. What
-// is still being written is left out, and so are names that no tree has.
+// is still being written is left out, and so are links, devices, and names that no tree has.
+// It stops at the first error, each's included.
 func (d *Dir) List(ctx context.Context, prefix string, each func(name string, size int64) error) error {
-	dir := path.Dir(prefix + "x")
-	return d.list(ctx, dir, prefix, each)
+	return d.list(ctx, path.Dir(prefix+"x"), prefix, each)
 }
 
 func (d *Dir) list(ctx context.Context, dir, prefix string, each func(string, int64) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(d.root.FS(), dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	entries, err := d.readDir(dir)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(listKey(a), listKey(b)) })
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), tempPrefix) || CheckName(name) != nil {
+		if CheckName(name) != nil {
 			continue
 		}
 		if e.IsDir() {
 			if sub := name + "/"; strings.HasPrefix(sub, prefix) || strings.HasPrefix(prefix, sub) {
-				if err := d.list(ctx, name, prefix, each); err != nil {
-					return err
-				}
+				err = d.list(ctx, name, prefix, each)
 			}
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) || err == nil && (!info.Mode().IsRegular() || !strings.HasPrefix(name, prefix)) {
-			continue
-		}
-		if err == nil {
-			err = each(name, info.Size())
+		} else if e.Type().IsRegular() && strings.HasPrefix(name, prefix) {
+			err = file(name, e, each)
 		}
 		if err != nil {
 			return err
@@ -89,105 +92,37 @@ func (d *Dir) list(ctx context.Context, dir, prefix string, each func(string, in
 	return nil
 }
 
-// listKey orders directories as if their names ended with the slash that follows in full names.
-func listKey(e fs.DirEntry) string {
-	if e.IsDir() {
-		return e.Name() + "/"
+// readDir is a directory's entries in the order of full names: as if directories ended with their slash. One that
+// isn't there has none.
+func (d *Dir) readDir(dir string) ([]fs.DirEntry, error) {
+	if dir != "." && CheckName(dir) != nil {
+		return nil, nil
 	}
-	return e.Name()
-}
-
-// Sweep removes temporary files that writers left behind. No writer may be at work.
-func (d *Dir) Sweep() error {
-	return fs.WalkDir(d.root.FS(), ".", func(name string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && strings.HasPrefix(e.Name(), tempPrefix) {
-			err = d.root.Remove(name)
+	entries, err := fs.ReadDir(d.root.FS(), dir)
+	if errors.Is(err, fs.ErrNotExist) || notDirectory(err) {
+		return nil, nil
+	}
+	key := func(e fs.DirEntry) string {
+		if e.IsDir() {
+			return e.Name() + "/"
 		}
-		return err
-	})
-}
-
-// handles keeps the files read last open, for readers that take many ranges of one.
-type handles struct {
-	mu    sync.Mutex
-	m     map[string]*list.Element
-	order list.List // of *handle, the one used last in front
-}
-
-type handle struct {
-	name string
-	f    *os.File
-	uses int  // readers at work; guarded by handles.mu, as is gone
-	gone bool // no longer kept: the last reader closes it
-}
-
-const maxHandles = 64
-
-func (h *handles) get(root *os.Root, name string) (*handle, error) {
-	h.mu.Lock()
-	if e, ok := h.m[name]; ok {
-		h.order.MoveToFront(e)
-		v := e.Value.(*handle)
-		v.uses++
-		h.mu.Unlock()
-		return v, nil
+		return e.Name()
 	}
-	h.mu.Unlock()
-	f, err := root.Open(name)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(key(a), key(b)) })
+	return entries, err
+}
+
+func file(name string, e fs.DirEntry, each func(string, int64) error) error {
+	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // removed since
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		f.Close()
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v := &handle{name: name, f: f, uses: 1}
-	if _, ok := h.m[name]; ok {
-		v.gone = true // another reader was faster; this handle is for one use
-		return v, nil
-	}
-	if h.m == nil {
-		h.m = map[string]*list.Element{}
-	}
-	h.m[name] = h.order.PushFront(v)
-	if h.order.Len() > maxHandles {
-		h.forget(h.order.Back())
-	}
-	return v, nil
+	return each(name, info.Size())
 }
 
-func (h *handles) put(v *handle) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if v.uses--; v.uses == 0 && v.gone {
-		v.f.Close() // only read from
-	}
-}
-
-// forget stops keeping a handle. The caller holds mu.
-func (h *handles) forget(e *list.Element) {
-	v := h.order.Remove(e).(*handle)
-	delete(h.m, v.name)
-	v.gone = true
-	if v.uses == 0 {
-		v.f.Close()
-	}
-}
-
-func (h *handles) drop(name string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if e, ok := h.m[name]; ok {
-		h.forget(e)
-	}
-}
-
-func (h *handles) close() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for h.order.Len() > 0 {
-		h.forget(h.order.Back())
-	}
+func isTemp(e fs.DirEntry) bool {
+	return strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular()
 }

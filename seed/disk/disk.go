@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"waybill/internal/durable"
@@ -169,7 +168,7 @@ func (d *Disk) NewPack(size int64) (*durable.File, error) {
 	if free < size+min(size, Reserve) {
 		return nil, fmt.Errorf("disk %d (%s) has only %d MiB free: %w", d.label.Disk, d.Path(), free>>20, durable.ErrFull)
 	}
-	return d.Dir.Create(strings.TrimSuffix(manifest.PacksPrefix(d.label.Machine), "/"))
+	return d.Dir.Create()
 }
 
 // Publish writes a commit's signature and manifest, as a vault has them. Identical ones that are there already are fine.

@@ -1,0 +1,243 @@
+package durable
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+)
+
+// A File is being written and not visible yet. One goroutine at a time may use it.
+type File struct {
+	dir  *Dir
+	f    *os.File
+	temp string
+	err  error // of the first Write that failed
+}
+
+// Create begins a file. It holds a lock, so that Sweep knows that its writer is alive, until Commit or Abort.
+func (d *Dir) Create() (*File, error) {
+	for {
+		temp := tempPrefix + hex.EncodeToString(random(8))
+		f, err := d.root.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o666)
+		if err != nil {
+			return nil, full(fmt.Errorf("creating a file: %w", err))
+		}
+		if alive, err := d.hold(f, temp); !alive {
+			f.Close()
+			if err != nil {
+				d.root.Remove(temp) // or Sweep will
+				return nil, fmt.Errorf("creating a file: %w", err)
+			}
+			continue
+		}
+		d.did("create %s", temp)
+		return &File{dir: d, f: f, temp: temp}, nil
+	}
+}
+
+// hold locks a new file. It is false when Sweep was faster and took the file for a dead writer's.
+func (d *Dir) hold(f *os.File, temp string) (bool, error) {
+	if err := lock(f); err != nil {
+		return false, err
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := d.root.Lstat(temp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(mine, there), err
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails
+	return b
+}
+
+// Write appends. After it has failed the file can't be committed.
+func (f *File) Write(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	n, err := f.f.Write(p)
+	f.err = full(err)
+	return n, f.err
+}
+
+// Commit makes the content durable and publishes it under name. When the name exists it fails with
+// fs.ErrExist, when there is no room with ErrFull, and nothing has changed. The file is done with,
+// whatever the outcome. After any other error the name may be there or not; if it is, its content is whole.
+func (f *File) Commit(name string) error {
+	if err := f.ready(name); err != nil {
+		f.Abort()
+		return err
+	}
+	if err := publish(f.dir.root, f.temp, name); err != nil {
+		f.Abort()
+		return full(err)
+	}
+	f.dir.did("publish %s as %s", f.temp, name)
+	return f.settle(name)
+}
+
+// replace is Commit in place of whatever has the name.
+func (f *File) replace(name string) error {
+	if err := f.ready(name); err != nil {
+		f.Abort()
+		return err
+	}
+	if err := f.dir.root.Rename(f.temp, name); err != nil {
+		f.Abort()
+		return full(err)
+	}
+	f.dir.did("rename %s to %s", f.temp, name)
+	return f.settle(name)
+}
+
+// ready is all that must be durable before the name is.
+func (f *File) ready(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if err := f.f.Sync(); err != nil {
+		return full(err)
+	}
+	f.dir.did("sync %s", f.temp)
+	return f.dir.makeDirs(path.Dir(name))
+}
+
+// settle makes the name durable.
+func (f *File) settle(name string) error {
+	err := settle(f.f)
+	if cerr := f.f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return f.dir.syncDir(path.Dir(name))
+}
+
+// Abort drops the file. After Commit it does nothing.
+func (f *File) Abort() {
+	if f.f.Close() != nil {
+		return // done with already
+	}
+	if f.dir.root.Remove(f.temp) == nil { // else Sweep will
+		f.dir.did("remove %s", f.temp)
+	}
+}
+
+// Put creates name with body's whole content, durable on return. When the name exists it fails with fs.ErrExist, and
+// nothing has changed; so it does with ErrFull, or when body fails. The last error is returned wrapped.
+func (d *Dir) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if _, err := d.root.Lstat(name); err == nil { // Commit would find out, at the cost of the copy
+		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	f, err := d.Create()
+	if err != nil {
+		return err
+	}
+	buf := d.buffers.Get().(*[]byte)
+	defer d.buffers.Put(buf)
+	if _, err := io.CopyBuffer(onlyWriter{f}, untilDone{ctx, body}, *buf); err != nil {
+		f.Abort()
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return f.Commit(name)
+}
+
+// Replace puts b in the place of whatever has the name: the one way to change a file, for labels and
+// state of which there is one writer. A reader finds the old content or the new.
+func (d *Dir) Replace(name string, b []byte) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	f, err := d.Create()
+	if err != nil {
+		return err
+	}
+	f.Write(b) // Commit knows its error
+	err = f.replace(name)
+	d.open.drop(name)
+	return err
+}
+
+// Remove removes a file for good; fs.ErrNotExist when it isn't there.
+func (d *Dir) Remove(_ context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	d.open.drop(name)
+	if err := d.root.Remove(name); err != nil {
+		return err
+	}
+	d.did("remove %s", name)
+	return d.syncDir(path.Dir(name))
+}
+
+// Sweep removes the temporary files of writers that are no more. It may be called at any time.
+func (d *Dir) Sweep() error {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("sweeping: %w", err)
+	}
+	for _, e := range entries {
+		if !isTemp(e) {
+			continue
+		}
+		if err := d.sweep(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sweeping: %w", err)
+		}
+	}
+	return nil
+}
+
+// sweep removes a temporary file while it holds the lock that its writer would have.
+func (d *Dir) sweep(temp string) error {
+	f, err := openFile(d.root, temp, os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	free, err := tryLock(f)
+	if err != nil || !free {
+		return err
+	}
+	if err := d.root.Remove(temp); err != nil {
+		return err
+	}
+	d.did("sweep %s", temp)
+	return nil
+}
+
+// onlyWriter hides that a File could be read from.
+type onlyWriter struct{ io.Writer }
+
+// untilDone stops a copy when the context is done, and hides shortcuts that would not.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
+}
