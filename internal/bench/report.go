@@ -118,13 +118,13 @@ func (r *report) writeCorpus(w io.Writer, c measuredCorpus) {
 	rows = slices.DeleteFunc(rows, func(row string) bool {
 		return !slices.ContainsFunc(r.Results, func(x *result) bool { return x.Corpus == c.Name && x.Row == row })
 	})
-	fmt.Fprintf(w, "\t%s\tstored MB\tadded MB\tpeak MiB\n", strings.Join(rows, "\t"))
+	fmt.Fprintf(w, "\t%s\tCPU s\tstored MB\tadded MB\tpeak MiB\n", strings.Join(rows, "\t"))
 	for _, tool := range r.order {
 		cells := []string{tool}
 		for _, row := range rows {
 			cells = append(cells, r.cell(c.Name, tool, row))
 		}
-		fmt.Fprintln(w, strings.Join(append(cells, r.space(c.Name, tool)...), "\t"))
+		fmt.Fprintln(w, strings.Join(append(cells, r.means(c.Name, tool)...), "\t"))
 	}
 }
 
@@ -139,19 +139,20 @@ func (r *report) cell(corpus, tool, row string) string {
 	return fmt.Sprintf("%.2f (%.2fx)", got.Median.Seconds, got.Median.Seconds/ours.Median.Seconds)
 }
 
-// space is what the first backup stored, what the second added, and the largest peak of any row.
-func (r *report) space(corpus, tool string) []string {
-	out := []string{"-", "-", "-"}
+// means is the processor time of the first backup, what it stored, what the second added, and the largest peak of any row.
+func (r *report) means(corpus, tool string) []string {
+	out := []string{"-", "-", "-", "-"}
 	if first := r.find(corpus, tool, rowFirst); first != nil {
-		out[0] = fmt.Sprintf("%.1f", float64(first.Median.Stored)/1e6)
+		out[0] = fmt.Sprintf("%.1f", first.Median.User+first.Median.System)
+		out[1] = fmt.Sprintf("%.1f", float64(first.Median.Stored)/1e6)
 	}
 	for _, row := range []string{rowUnchanged, rowChanged} {
 		if second := r.find(corpus, tool, row); second != nil {
-			out[1] = fmt.Sprintf("%.2f", float64(second.Median.Stored)/1e6)
+			out[2] = fmt.Sprintf("%.2f", float64(second.Median.Stored)/1e6)
 		}
 	}
 	if peak := r.peak(corpus, tool); peak > 0 {
-		out[2] = fmt.Sprintf("%d", peak>>20)
+		out[3] = fmt.Sprintf("%d", peak>>20)
 	}
 	return out
 }
