@@ -1,21 +1,39 @@
 // Package vault is where backups live: stores in which objects are created once.
 //
-// [Dir] is a vault in a local directory. Every store has the methods Put (create-once, durable
-// on return), ReadAt (a range), Size, List and Remove; whoever uses one declares the few
-// it needs as an interface, so the interface is the permission. Package vaulttest has the test that all
+// [Dir] is a vault in a local directory. [Limit] keeps the traffic with any store below a rate. Every store
+// has the methods of [Store]; whoever uses one declares the few it needs as an interface
+// of its own, so that the interface it asks for is the permission it has. Package vaulttest has the test that all
 // stores pass.
 //
-// The package gives no meaning to names beyond their form.
+// The package gives no meaning to names beyond their form, and none to content.
 package vault
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"waybill/internal/durable"
 )
 
-// A Dir is a vault in a local directory. It is safe for concurrent use.
+// A Store holds objects under names of the form of manifest/FORMAT.md section 1; any other fails with fs.ErrInvalid.
+// It is safe for concurrent use, by several processes too.
+type Store interface {
+	// Put creates an object of what body holds from where it is to its end. It is atomic, and durable on return. When the name
+	// exists it fails with fs.ErrExist and nothing has changed. After any other error the object is there as a whole, or not at all.
+	Put(ctx context.Context, name string, body io.ReadSeeker) error
+	// ReadAt is io.ReaderAt's on the object; fs.ErrNotExist when there is none.
+	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
+	// Size is the object's size in bytes; fs.ErrNotExist when there is none.
+	Size(ctx context.Context, name string) (int64, error)
+	// List calls each with all objects whose names begin with prefix, in ascending order. None is no error. It stops at each's first error, and returns it.
+	List(ctx context.Context, prefix string, each func(name string, size int64) error) error
+	// Remove removes an object for good; fs.ErrNotExist when there is none.
+	Remove(ctx context.Context, name string) error
+}
+
+// A Dir is a vault in a local directory.
 type Dir struct{ *durable.Dir }
 
 // Open opens a vault's directory, which must exist.
@@ -27,9 +45,9 @@ func Open(path string) (*Dir, error) {
 	return &Dir{d}, nil
 }
 
-// Create makes the directory of a new vault if needed; it must be empty.
+// Create makes the directory of a new vault, for its owner's eyes only; one that exists must be empty.
 func Create(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the vault: %w", err)
 	}
 	entries, err := os.ReadDir(path)
