@@ -54,7 +54,9 @@ func Run(ctx context.Context, root *cobra.Command, out *Output, rules []Rule, ar
 // noteBeginning sets *began once a command of the tree runs: an error before that is
 // about how it was called.
 func noteBeginning(cmd *cobra.Command, began *bool) {
-	if run := cmd.RunE; run != nil {
+	if cmd.HasParent() && cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.RunE = onlySubcommands
+	} else if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			*began = true
 			return run(cmd, args)
@@ -63,6 +65,15 @@ func noteBeginning(cmd *cobra.Command, began *bool) {
 	for _, sub := range cmd.Commands() {
 		noteBeginning(sub, began)
 	}
+}
+
+// onlySubcommands is what a command does that only groups others: cobra would show its help for any
+// mistyped one, and call that success.
+func onlySubcommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return usage(fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), cmd)
 }
 
 func usage(err error, cmd *cobra.Command) error {

@@ -26,6 +26,9 @@ func run(t *testing.T, do func(*Output) error, args ...string) (code int, stdout
 	out := &Output{Stdout: &o, Stderr: &e}
 	root := &cobra.Command{Use: "tool"}
 	root.AddCommand(&cobra.Command{Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return do(out) }}, ExitCodesTopic())
+	group := &cobra.Command{Use: "group"}
+	group.AddCommand(&cobra.Command{Use: "sub", RunE: func(*cobra.Command, []string) error { return do(out) }})
+	root.AddCommand(group)
 	rules := []Rule{
 		{Is: fs.ErrNotExist, Code: NoVault, Hint: "look elsewhere"},
 		{As: func(err error) bool { var p *fs.PathError; return errors.As(err, &p) }, Code: Damaged, Hint: "get another disk"},
@@ -69,6 +72,9 @@ func TestRun(t *testing.T) {
 		{"argument too many", answer, []string{"do", "it"}, Usage, "",
 			"tool: unknown command \"it\" for \"tool do\"\n  `tool do --help` shows how it is used, with examples\n"},
 		{"unknown flag", answer, []string{"do", "--it"}, Usage, "", "tool: unknown flag: --it\n  `tool do --help` shows how it is used, with examples\n"},
+		{"subcommand", answer, []string{"group", "sub", "-q"}, OK, "n is 3\n", "warning: take care\n"},
+		{"unknown subcommand", answer, []string{"group", "bus"}, Usage, "",
+			"tool: unknown command \"bus\" for \"tool group\"\n  `tool group --help` shows how it is used, with examples\n"},
 		{"unknown command", answer, []string{"walk"}, Usage, "", "tool: unknown command \"walk\" for \"tool\"\n  `tool --help` shows how it is used, with examples\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ type Output struct {
 
 func (o *Output) addFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.BoolVar(&o.JSON, "json", false, "speak JSON lines (see `"+root.Name()+" help json`)")
+	f.BoolVar(&o.JSON, "json", false, "speak JSON lines (see \""+root.Name()+" help json\")")
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "say nothing but the answer, warnings and errors")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "say more")
 	root.MarkFlagsMutuallyExclusive("quiet", "verbose")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ type Sample struct {
 	Phase             string // what it is doing: "reading", "checking"
 	Bytes, TotalBytes int64
 	Files, TotalFiles int64
+	Unit              string // what Files counts; default "file"
 }
 
 // Progress shows what sample returns until stop is called; sample must be safe to call at any
@@ -99,13 +101,14 @@ type event struct {
 	TotalBytes int64   `json:"total_bytes,omitempty"`
 	Files      int64   `json:"files"`
 	TotalFiles int64   `json:"total_files,omitempty"`
+	Unit       string  `json:"unit,omitempty"` // what files counts, when not files
 	Rate       int64   `json:"bytes_per_second"`
 	Left       float64 `json:"seconds_left,omitempty"`
 }
 
 func (v *events) show(s Sample) {
 	rate, left := v.pace.at(s)
-	v.out.event("progress", event{s.Phase, s.Bytes, s.TotalBytes, s.Files, s.TotalFiles, int64(rate), left.Round(time.Second).Seconds()})
+	v.out.event("progress", event{s.Phase, s.Bytes, s.TotalBytes, s.Files, s.TotalFiles, s.Unit, int64(rate), left.Round(time.Second).Seconds()})
 }
 
 func (v *events) end(s Sample) { v.show(s) }
@@ -165,8 +168,9 @@ func describe(s Sample, rate float64, left time.Duration) string {
 }
 
 func files(s Sample) string {
+	unit := cmp.Or(s.Unit, "file")
 	if s.TotalFiles > 0 {
-		return fmt.Sprintf("%s of %s files", Count(s.Files), Count(s.TotalFiles))
+		return fmt.Sprintf("%s of %s", Count(s.Files), Counted(s.TotalFiles, unit))
 	}
-	return Count(s.Files) + " files"
+	return Counted(s.Files, unit)
 }

@@ -11,7 +11,8 @@
 //	head.json          the last commit, replaced durably; written last of all, so a state that has it is whole
 //	lock               locked while a run is at work
 //	cache/index        the chunk index; may be deleted at any time
-//	cache/packs        the machine's own catalogue packs; may be deleted at any time
+//	cache/packs        a tree of the machine's own catalogue packs and commits: what incrementals begin from until
+//	                   a seed has arrived in the vault, and not needed after
 //
 // The package neither decides what a commit holds nor reads passphrases. A state is
 // enough to back up and to browse, not to read file contents back: that takes the
@@ -153,7 +154,7 @@ func (s *State) Dir() string { return s.files.Path() }
 // IndexDir is where the chunk index is kept.
 func (s *State) IndexDir() string { return s.path("cache/index") }
 
-// PacksDir is where the machine's own catalogue packs are kept.
+// PacksDir is where the machine's own catalogue packs and commits are kept, under their names in the tree.
 func (s *State) PacksDir() string { return s.path("cache/packs") }
 
 // Copies returns what a disk must carry beside packs and manifests, by its name in the tree, so

@@ -73,13 +73,7 @@ func Recover(ctx context.Context, dir string, store Store, c *keys.Credentials, 
 				return fmt.Errorf("machine %s: %w", id, err)
 			}
 		}
-		if s.Secrets, err = keys.OpenSecrets(copies[manifest.MachineKeyName(id)], recovery, c.Vault, id); err != nil {
-			return err
-		}
-		if s.Machine, err = manifest.OpenMachine(ctx, store, id); err != nil {
-			return err
-		}
-		if err := fits(s.Machine, s.Secrets); err != nil {
+		if s.Secrets, s.Machine, err = Lookup(ctx, store, c.Vault, id, recovery); err != nil {
 			return err
 		}
 		if err := s.write(c, copies); err != nil {
@@ -87,6 +81,25 @@ func Recover(ctx context.Context, dir string, store Store, c *keys.Credentials, 
 		}
 		return s.finish(ctx, store)
 	})
+}
+
+// Lookup opens the secrets and the public document of any machine of a vault, with the vault's recovery
+// key. Since the recovery key vouches for the secrets, and they for the document, store may be
+// a disk from anywhere. Errors are those of Recover.
+func Lookup(ctx context.Context, store manifest.Reader, vault, id manifest.ID, recovery age.Identity) (*keys.Secrets, *manifest.Machine, error) {
+	sealed, err := manifest.ReadObject(ctx, store, manifest.MachineKeyName(id), maxCopy)
+	if err != nil {
+		return nil, nil, fmt.Errorf("machine %s: %w", id, err)
+	}
+	s, err := keys.OpenSecrets(sealed, recovery, vault, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := manifest.OpenMachine(ctx, store, id)
+	if err == nil {
+		err = fits(m, s)
+	}
+	return s, m, err
 }
 
 // finish makes the state whole: its head is the last commit in the vault, which a new machine has none of.

@@ -1,0 +1,43 @@
+package ingestcmd
+
+import (
+	"errors"
+	"io/fs"
+
+	"waybill/ingest"
+	"waybill/internal/cli"
+	"waybill/internal/durable"
+	"waybill/manifest"
+)
+
+// Rules tie the errors of the vault's side to exit codes and hints. Where several
+// things are wrong at once, the first rule that applies decides.
+var Rules = []cli.Rule{
+	{Is: durable.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is done is kept"},
+	{Is: ingest.ErrForeign, Code: cli.NoVault, Hint: "`waybill manifest show DISK` tells which vault it is for"},
+	{Is: ingest.ErrUnregistered, Code: cli.BadSignature, Hint: "the machine must be registered in this vault; if it is, the disk is not from it"},
+	{Is: manifest.ErrSignature, Code: cli.BadSignature, Hint: "it was not written by this machine, or changed since; get it from another copy"},
+	{Is: manifest.ErrChain, Code: cli.ChainConflict, Hint: "two machines have written as one; `waybill manifest show` tells which commits there are"},
+	{As: as[*ingest.DamagedError], Code: cli.Damaged, Hint: "everything else is good; the machine must send what is damaged again"},
+	{Is: manifest.ErrFormat, Code: cli.Damaged, Hint: "get it from another copy; `waybill verify` tells what else is damaged"},
+	{As: as[*ingest.IncompleteError], Code: cli.Incomplete, Hint: "ingest the other disks of the set; everything that is there is good"},
+	{Is: ingest.ErrEmpty, Code: cli.NoVault, Hint: "is it the right disk, and mounted? A disk has a label.json and a waybill.json at its top"},
+	{As: noTree, Code: cli.NoVault, Hint: "is it the right directory, and mounted? A disk or vault has a waybill.json at its top"},
+}
+
+// noTree knows the error of a directory that has no waybill.json.
+func noTree(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Path == manifest.VaultName && errors.Is(p, fs.ErrNotExist)
+}
+
+func as[T error](err error) bool {
+	var e T
+	return errors.As(err, &e)
+}
+
+// Lines are the types of JSON lines of these commands.
+var Lines = []cli.LineType{
+	{Type: "ingest", Says: "what was done for one machine, from ingest", Example: IngestLine{}},
+	{Type: "verify", Says: "what was found in a disk or vault, from verify", Example: VerifyLine{}},
+}

@@ -1,0 +1,151 @@
+// Package ingestcmd is the commands of the vault's side, ingest and verify, which waybill
+// and waybill-ingest share, with the exit codes of their errors.
+//
+// It imports nothing that could open a pack: a test in internal/deps proves it.
+package ingestcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"waybill/ingest"
+	"waybill/ingest/vault"
+	"waybill/internal/cli"
+	"waybill/internal/durable"
+	"waybill/manifest"
+)
+
+// Ingest returns the command that imports disks, under the given name.
+func Ingest(out *cli.Output, use string) *cobra.Command {
+	var address string
+	cmd := &cobra.Command{
+		Use:   use + " DISK...",
+		Short: "check disks that arrived, and import them into the vault",
+		Long: `Checks disks that arrived, and imports them into the vault: every signature, every link of the chain, every pack against
+its name. It takes no key to do so, and can't read what is in the packs. A DISK is a mounted disk, or any
+directory that a carrier filled with a disk's tree.
+
+Disks may come in any order, one by one or several at once, again, or after an interruption. What is
+damaged or missing goes on the want list of a signed receipt, which the machine reads; everything else is imported.
+The exit code is 21 as long as packs are missing, because another disk of the set has not arrived.`,
+		Example: fmt.Sprintf(`  %[1]s --vault /srv/vault /mnt/disk1
+  %[1]s --vault /srv/vault /mnt/disk2 /mnt/disk3
+  WAYBILL_VAULT=/srv/vault %[1]s --json /mnt/disk1`, path(use)),
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, disks []string) error {
+			if address == "" {
+				address = os.Getenv("WAYBILL_VAULT")
+			}
+			if address == "" {
+				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
+			}
+			return run(cmd.Context(), out, address, disks)
+		},
+	}
+	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
+	return cmd
+}
+
+// path is how the command of that name is called.
+func path(use string) string {
+	if use == "ingest" {
+		return "waybill ingest"
+	}
+	return use
+}
+
+// IngestLine is what was done for one machine, as JSON.
+type IngestLine struct {
+	Machine     manifest.ID         `json:"machine"`
+	Name        string              `json:"name"`
+	Set         manifest.ID         `json:"set,omitempty"`
+	Commits     int                 `json:"commits"`
+	Verified    int                 `json:"verified"`
+	Imported    int                 `json:"imported"`
+	Present     int                 `json:"present"`
+	Bytes       int64               `json:"bytes"`
+	Missing     []manifest.WantPack `json:"missing"`
+	MissingRuns []int               `json:"missing_commits"`
+	Damaged     []string            `json:"damaged"`
+	Receipt     string              `json:"receipt"` // its name in the vault
+}
+
+func run(ctx context.Context, out *cli.Output, address string, disks []string) error {
+	v, err := vault.Open(address)
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.Errorf(cli.NoVault, "there is no vault at %s", address).Hinted("is its file system mounted?")
+	}
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	var sources []ingest.Source
+	for _, name := range disks {
+		d, err := durable.Open(name)
+		if err != nil {
+			return cli.Errorf(cli.NoVault, "opening the disk %s: %w", name, err).Hinted("is it mounted?")
+		}
+		defer d.Close()
+		sources = append(sources, ingest.Source{Name: name, Reader: d})
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("looking for this host's name: %w", err)
+	}
+	p := &ingest.Progress{}
+	stop := out.Progress(sample("importing", p))
+	report, err := ingest.Import(ctx, v, sources, ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Progress: p})
+	stop()
+	if report != nil {
+		for _, m := range report.Machines {
+			tell(out, m)
+		}
+	}
+	return err
+}
+
+func sample(phase string, p *ingest.Progress) func() cli.Sample {
+	return func() cli.Sample {
+		return cli.Sample{Phase: phase, Bytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load(), Files: p.Packs.Load(), TotalFiles: p.TotalPacks.Load(), Unit: "pack"}
+	}
+}
+
+func tell(out *cli.Output, m *ingest.Imported) {
+	r := m.Receipt
+	l := IngestLine{Machine: m.Machine, Name: m.Name, Set: r.Set, Commits: m.Commits, Verified: r.Verified, Imported: r.Imported, Present: r.Present,
+		Bytes: r.Bytes, Missing: append([]manifest.WantPack{}, r.Missing...), MissingRuns: append([]int{}, m.Gaps...), Damaged: damages(m.Damaged), Receipt: m.ReceiptName}
+	out.Answer("ingest", l, func(w io.Writer) {
+		fmt.Fprintf(w, "machine  %s  %s\n", l.Machine, manifest.EscapePath([]byte(l.Name)))
+		fmt.Fprintf(w, "  %s verified, %d imported (%s), %d were there already; %s new\n", cli.Counted(int64(l.Verified), "pack"),
+			l.Imported, cli.Bytes(l.Bytes), l.Present, cli.Counted(int64(l.Commits), "commit"))
+		for _, d := range l.Damaged {
+			fmt.Fprintf(w, "  damaged: %s\n", d)
+		}
+		for _, m := range l.Missing {
+			fmt.Fprintf(w, "  missing: pack %s, %s%s\n", m.Name, m.Reason, onDisk(m.Disk))
+		}
+		fmt.Fprintf(w, "  receipt  %s\n", l.Receipt)
+	})
+}
+
+func onDisk(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", of disk %d", n)
+}
+
+func damages(list []ingest.Damage) []string {
+	out := []string{}
+	for _, d := range list {
+		out = append(out, d.String())
+	}
+	return out
+}

@@ -1,0 +1,21 @@
+package ingestcmd
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/term"
+
+	"waybill/internal/cli"
+)
+
+// Main is the program waybill-ingest. It returns its exit code.
+func Main(args []string) int {
+	ctx, stop := cli.Interruptible(context.Background())
+	defer stop()
+	out := &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	root := Ingest(out, "waybill-ingest")
+	root.Version = cli.Version()
+	root.AddCommand(Verify(out), cli.ExitCodesTopic(), cli.JSONTopic(Lines))
+	return cli.Run(ctx, root, out, Rules, args)
+}

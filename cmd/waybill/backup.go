@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"waybill/incremental"
+	"waybill/internal/catalog"
+	"waybill/internal/cli"
+	"waybill/internal/save"
+	"waybill/manifest"
+)
+
+func newBackup(a *app) *cobra.Command {
+	var f saveFlags
+	cmd := &cobra.Command{
+		Use:   "backup [PATH...]",
+		Short: "make the next recovery point, over the network",
+		Long: `Makes the next recovery point of this machine, straight into its vault. After a seed, or an earlier backup, only what changed is
+read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
+
+Interrupted, it keeps what is done; the next one goes on from there. Items that can't be read are listed, and
+the exit code is 3.`,
+		Example: `  waybill backup                        what the last recovery point has
+  waybill backup /home /etc             from now on these
+  waybill backup -x /                   the whole machine, without what is mounted below
+  waybill backup --json --quiet`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.backup(cmd.Context(), args, &f) },
+	}
+	f.flags(cmd.Flags())
+	return cmd
+}
+
+func (a *app) backup(ctx context.Context, paths []string, f *saveFlags) error {
+	w, err := a.openOwnForWriting(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	cfg, err := w.config(paths, f)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	stop := a.out.Progress(saving(cfg.Progress))
+	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg)
+	stop()
+	if err := w.record(r, err); err != nil {
+		return err
+	}
+	l := newSavedLine(r, time.Since(began))
+	a.out.Answer("backup", l, l.write)
+	return a.problems(r.Point)
+}
+
+// saving shows the engine's counters.
+func saving(p *save.Progress) func() cli.Sample {
+	return func() cli.Sample { return cli.Sample{Phase: "saving", Bytes: p.Bytes.Load(), Files: p.Files.Load()} }
+}
+
+// savedLine is the answer of backup and seed.
+type savedLine struct {
+	ID       manifest.Digest   `json:"id"`
+	Sequence int               `json:"sequence"`
+	State    string            `json:"state"`
+	Mode     string            `json:"mode"`
+	Reason   string            `json:"reason"`
+	Stats    catalog.Stats     `json:"stats"`
+	Packs    int               `json:"packs"`
+	Stored   int64             `json:"stored_bytes"`
+	Seconds  float64           `json:"seconds"`
+	Problems []catalog.Problem `json:"problems"`
+	Count    int               `json:"problem_count"`
+}
+
+// newSavedLine says what a run came to.
+func newSavedLine(r *save.Result, took time.Duration) *savedLine {
+	p := r.Point
+	return &savedLine{ID: r.ID, Sequence: r.Manifest.Sequence, State: p.State, Mode: p.Mode, Reason: p.Reason, Stats: p.Stats, Packs: len(r.Packs),
+		Stored: r.StoredBytes(), Seconds: took.Seconds(), Problems: append([]catalog.Problem{}, p.Problems...), Count: p.ProblemCount}
+}
+
+func (l *savedLine) write(w io.Writer) {
+	fmt.Fprintf(w, "recovery point %.12s  %s, found by %s: %s\n", l.ID, l.State, l.Mode, l.Reason)
+	fmt.Fprintf(w, "%s, %s; %s read, %s new, %s stored in %s; %s\n",
+		cli.Counted(l.Stats.Files, "file"), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stats.ReadBytes), cli.Bytes(l.Stats.NewBytes),
+		cli.Bytes(l.Stored), cli.Counted(int64(l.Packs), "pack"), cli.Duration(time.Duration(l.Seconds*float64(time.Second))))
+}
+
+// problems lists the items that could not be saved; they are the command's error.
+func (a *app) problems(p *catalog.Point) error {
+	for _, problem := range p.Problems {
+		a.out.Warn("%s: %s", problem.Path, problem.Problem)
+	}
+	if p.ProblemCount > 0 {
+		return cli.Errorf(cli.Unreadable, "%s could not be saved as it should", cli.Counted(int64(p.ProblemCount), "item")).
+			Hinted("all else is in the recovery point; the list above says why")
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+
+	"waybill/cmd/internal/ingestcmd"
+	"waybill/incremental"
+	"waybill/internal/cli"
+	"waybill/internal/domain"
+	"waybill/internal/keys"
+	"waybill/internal/machine"
+	"waybill/internal/pack"
+	"waybill/manifest"
+	"waybill/seed"
+	"waybill/seed/disk"
+)
+
+// rules tie the errors of the engines to exit codes, and to what a person can do about them.
+// The first that applies decides.
+var rules = slices.Concat([]cli.Rule{
+	{Is: keys.ErrWrongKey, Code: cli.WrongKey, Hint: "the recovery key on paper opens the vault too: --recovery-key-file FILE"},
+	{Is: pack.ErrKey, Code: cli.WrongKey, Hint: "file contents open only with the vault's passphrase or recovery key, and only in their own vault"},
+	{Is: machine.ErrNotRegistered, Code: cli.NoVault, Hint: "register it with `waybill register CREDENTIALS`, or say with --state where its state is"},
+	{Is: machine.ErrRegistered, Code: cli.Failed, Hint: "one state directory is one machine; say with --state where another one shall live"},
+	{Is: machine.ErrBusy, Code: cli.Busy, Hint: "wait until it has ended, then try again"},
+	{Is: machine.ErrOtherVault, Code: cli.NoVault, Hint: "the vault was replaced, or these credentials are for another one; its operator knows"},
+	{Is: seed.ErrSeeded, Code: cli.Failed, Hint: "`waybill backup` goes on from it, over the network"},
+	{Is: disk.ErrForeign, Code: cli.Failed, Hint: "an interrupted seed goes on with its own disks, and with empty ones"},
+	{Is: disk.ErrMedium, Code: cli.Damaged, Hint: "do not ship it: take another disk"},
+	{Is: incremental.ErrForked, Code: cli.ChainConflict, Hint: "if this machine's state came out of an old copy, remove it and run `waybill register --recover UUID CREDENTIALS`"},
+	{Is: domain.ErrNoPoint, Code: cli.Failed, Hint: "`waybill points` lists what there is; `waybill help points` tells how one is named"},
+	{As: missingPack, Code: cli.Incomplete, Hint: "if it is on a disk that has not been ingested yet, read from that disk too: --from DISK"},
+	{Is: pack.ErrDamaged, Code: cli.Damaged, Hint: "read from another copy with --from; `waybill verify` tells what else is damaged"},
+}, ingestcmd.Rules)
+
+// missingPack knows an error that says that a pack isn't there.
+func missingPack(err error) bool {
+	var p *fs.PathError
+	if !errors.As(err, &p) || !errors.Is(p, fs.ErrNotExist) {
+		return false
+	}
+	_, _, ok := manifest.ParsePackName(p.Path)
+	return ok
+}

@@ -1,0 +1,24 @@
+// Waybill backs up machines whose first backup is too big for their network: it seeds
+// a vault with disks that travel, goes on with incrementals over the wire, and restores.
+//
+// `waybill help` teaches its use, `waybill demo` shows all of it. The commands are one
+// file each, whose names are theirs; app.go has what they share.
+package main
+
+import (
+	"context"
+	"os"
+
+	"golang.org/x/term"
+
+	"waybill/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := cli.Interruptible(context.Background())
+	defer stop()
+	a := &app{out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
+	return cli.Run(ctx, newRoot(a), a.out, rules, os.Args[1:])
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"waybill/internal/catalog"
+	"waybill/internal/cli"
+	"waybill/internal/domain"
+	"waybill/manifest"
+)
+
+func newPoints(a *app) *cobra.Command {
+	var f readFlags
+	cmd := &cobra.Command{
+		Use:   "points",
+		Short: "list the recovery points",
+		Long: `Lists the recovery points of this machine, oldest first. A recovery point is the complete state of what was
+saved at one moment; each restores alone. A partial one is a checkpoint of a backup that had not ended: it can
+be restored by its id, but is never taken for complete.
+
+Where a command takes a POINT, it may be
+
+  an id     as shown here, or its beginning, at least 4 digits, when no other begins so
+  latest    the newest complete one
+  a time    the newest complete one not after it: 2026-07-01T12:00:00Z, "2026-07-01 12:00:00", "2026-07-01 12:00"
+  a day     the newest complete one by the end of that day: 2026-07-01
+
+Times without a zone are local.`,
+		Example: `  waybill points
+  waybill points --json
+  waybill points --from /mnt/disk1                      what a disk holds, on any machine
+  waybill points --credentials waybill-credentials.json --machine 0f8c2d3e-4b5a-4697-8877-665544332211`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.points(cmd.Context(), &f) },
+	}
+	f.flags(cmd.Flags())
+	return cmd
+}
+
+// pointLine is a recovery point as JSON.
+type pointLine struct {
+	ID       manifest.Digest `json:"id"`
+	Sequence int             `json:"sequence"`
+	Time     time.Time       `json:"time"`
+	Set      manifest.ID     `json:"set,omitempty"`
+	State    string          `json:"state"`
+	Mode     string          `json:"mode,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Host     string          `json:"host,omitempty"`
+	Roots    []string        `json:"roots,omitempty"`
+	Stored   int64           `json:"stored_bytes"` // of the packs the commit added
+	Stats    *catalog.Stats  `json:"stats,omitempty"`
+	Problems int             `json:"problems"`
+	Error    string          `json:"error,omitempty"`
+}
+
+func (a *app) points(ctx context.Context, f *readFlags) error {
+	r, err := a.read(ctx, f, false)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	unreadable := 0
+	for i, p := range r.Points(ctx) {
+		l := newPointLine(&p)
+		if p.Err != nil {
+			unreadable++
+		}
+		a.out.Answer("point", l, func(w io.Writer) {
+			if i == 0 {
+				fmt.Fprintf(w, "%-12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", "POINT", "TIME", "STATE", "FILES", "SIZE", "STORED", "HOW")
+			}
+			writePoint(w, &l)
+		})
+	}
+	for _, n := range r.Chain.Missing {
+		a.out.Warn("the manifest of commit %d is not there: its disk has not arrived, or is not here", n)
+	}
+	if unreadable > 0 {
+		return cli.Errorf(cli.Incomplete, "%s can't be read", cli.Counted(int64(unreadable), "recovery point")).
+			Hinted("if a disk has not been ingested yet, add it with --from DISK")
+	}
+	return nil
+}
+
+func newPointLine(p *domain.Point) pointLine {
+	m := p.Manifest
+	l := pointLine{ID: p.Digest, Sequence: m.Sequence, Time: m.Time, Set: m.Set, State: "unreadable"}
+	for _, pack := range m.Packs {
+		l.Stored += pack.Size
+	}
+	if p.Err != nil {
+		l.Error = p.Err.Error()
+		return l
+	}
+	l.State, l.Mode, l.Reason, l.Host, l.Roots = p.State, p.Mode, p.Reason, p.Host, p.Roots
+	l.Stats, l.Problems = &p.Stats, p.ProblemCount
+	return l
+}
+
+func writePoint(w io.Writer, l *pointLine) {
+	when := l.Time.Local().Format(time.DateTime)
+	if l.Stats == nil {
+		fmt.Fprintf(w, "%.12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", l.ID, when, l.State, "", "", cli.Bytes(l.Stored), l.Error)
+		return
+	}
+	how := l.Mode + ", " + l.Reason
+	if l.Set != "" {
+		how += ", on disks"
+	}
+	if l.Problems > 0 {
+		how += ", " + cli.Counted(int64(l.Problems), "problem")
+	}
+	fmt.Fprintf(w, "%.12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", l.ID, when, l.State,
+		cli.Count(l.Stats.Files), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stored), how)
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"filippo.io/age"
+	"github.com/spf13/pflag"
+
+	"waybill/internal/cli"
+	"waybill/internal/domain"
+	"waybill/internal/durable"
+	"waybill/internal/keys"
+	"waybill/internal/machine"
+	"waybill/internal/pack"
+	"waybill/manifest"
+)
+
+// readFlags say where recovery points are read from.
+type readFlags struct {
+	from        []string
+	credentials string
+	machine     string
+	secret      secret
+}
+
+func (r *readFlags) flags(f *pflag.FlagSet) {
+	f.StringArrayVar(&r.from, "from", nil, "read from this `DISK` or vault; may be given again for every disk of a set")
+	f.StringVar(&r.credentials, "credentials", "", "read from the vault of this credentials `FILE`, on whatever machine")
+	f.StringVar(&r.machine, "machine", "", "the `UUID` of the machine whose backups are meant, where there are several")
+	r.secret.flags(f)
+}
+
+// A reading is an open domain and what must be closed after it.
+type reading struct {
+	*domain.Domain
+	trees []tree
+	state *machine.State // nil when another machine reads
+}
+
+// Close releases everything.
+func (r *reading) Close() error {
+	var errs []error
+	if r.Domain != nil {
+		errs = append(errs, r.Domain.Close())
+	}
+	for _, t := range r.trees {
+		errs = append(errs, t.Close())
+	}
+	if r.state != nil {
+		errs = append(errs, r.state.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// read opens the domain that the flags mean. A registered machine opens its own catalogue without
+// being asked for a passphrase; contents, and everything on other machines, take the recovery key. The
+// caller closes the reading.
+func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading, err error) {
+	r := &reading{}
+	defer func() {
+		if err != nil {
+			r.Close()
+		}
+	}()
+	if r.state, err = a.openState(); err != nil {
+		r.state = nil
+		if !errors.Is(err, machine.ErrNotRegistered) || len(f.from) == 0 && f.credentials == "" {
+			return nil, err
+		}
+	}
+	if err = r.openTrees(ctx, f); err != nil {
+		return nil, err
+	}
+	id, err := r.machineID(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if r.state != nil && r.state.Secrets.Machine == id {
+		return r, a.openOwn(ctx, r, f, contents)
+	}
+	return r, r.openAbroad(ctx, f, id)
+}
+
+// openTrees opens what is read from: the disks and vaults of --from, the vault of --credentials, else this machine's.
+func (r *reading) openTrees(ctx context.Context, f *readFlags) error {
+	addresses := f.from
+	var c *keys.Credentials
+	if f.credentials != "" {
+		var err error
+		if c, err = readCredentials(f.credentials); err != nil {
+			return err
+		}
+		if len(addresses) == 0 {
+			addresses = []string{c.Address}
+		}
+	} else if r.state != nil && len(addresses) == 0 {
+		c = r.state.Credentials
+		addresses = []string{c.Address}
+	}
+	for _, address := range addresses {
+		t, err := openTree(ctx, address)
+		if err != nil {
+			return err
+		}
+		r.trees = append(r.trees, t)
+		if c != nil {
+			if err := checkVault(ctx, t, c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// machineID tells whose domain is meant: --machine, else this machine if the trees have it, else the only one there is.
+func (r *reading) machineID(ctx context.Context, f *readFlags) (manifest.ID, error) {
+	if f.machine == "" && r.state != nil {
+		v, err := vaultOf(ctx, r.trees[0])
+		if err != nil {
+			return "", err
+		}
+		if v.Vault == r.state.Secrets.Vault {
+			return r.state.Secrets.Machine, nil
+		}
+	}
+	return pickMachine(ctx, r.trees, f.machine)
+}
+
+// openOwn opens this machine's own domain.
+func (a *app) openOwn(ctx context.Context, r *reading, f *readFlags, contents bool) error {
+	s := r.state
+	opts := domain.Options{Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey()}
+	if contents {
+		copies, err := s.Copies()
+		if err != nil {
+			return err
+		}
+		if opts.Keys.Recovery, err = f.secret.identity(ctx, copies[manifest.RecoveryName], s.Secrets.Vault); err != nil {
+			return err
+		}
+	}
+	if err := s.Lock(); err == nil {
+		opts.IndexDir = s.IndexDir()
+	} else if !errors.Is(err, machine.ErrBusy) {
+		return err
+	} else {
+		a.out.Detail("another run is at work on this machine's state: reading without its index")
+	}
+	return r.open(ctx, s.Machine, opts)
+}
+
+// openAbroad opens the domain of another machine with the vault's recovery key.
+func (r *reading) openAbroad(ctx context.Context, f *readFlags, id manifest.ID) error {
+	t := r.trees[0]
+	v, err := vaultOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	wrapped, err := manifest.ReadObject(ctx, t, manifest.RecoveryName, maxSecret)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.Path(), err)
+	}
+	recovery, err := f.secret.identity(ctx, wrapped, v.Vault)
+	if err != nil {
+		return err
+	}
+	secrets, m, err := machine.Lookup(ctx, t, v.Vault, id, recovery)
+	if err != nil {
+		return err
+	}
+	return r.open(ctx, m, domain.Options{Keys: pack.Keys{Recovery: recovery}, Dedupe: secrets.DedupeKey()})
+}
+
+// open opens the domain; what the state keeps is asked before the trees.
+func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Options) error {
+	if r.state != nil && r.state.Secrets.Machine == m.Machine {
+		own, err := openPacks(r.state)
+		if err != nil {
+			return err
+		}
+		r.trees = append([]tree{own}, r.trees...)
+	}
+	var stores []domain.Store
+	for _, t := range r.trees {
+		stores = append(stores, t)
+	}
+	var err error
+	if r.Domain, err = domain.Open(ctx, stores, m, opts); err != nil {
+		return fmt.Errorf("reading the chain of machine %s: %w", m.Machine, err)
+	}
+	return nil
+}
+
+// openPacks opens the machine's own catalogue packs and commits.
+func openPacks(s *machine.State) (tree, error) {
+	if err := os.MkdirAll(s.PacksDir(), 0o700); err != nil {
+		return tree{}, fmt.Errorf("making the machine's cache: %w", err)
+	}
+	d, err := durable.Open(s.PacksDir())
+	return tree{d}, err
+}
+
+// identity is recovery as an age.Identity, nil with any error.
+func (s *secret) identity(ctx context.Context, wrapped []byte, vault manifest.ID) (age.Identity, error) {
+	key, err := s.recovery(ctx, wrapped, vault)
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// point resolves what the user calls a recovery point.
+func (r *reading) point(ctx context.Context, name string) (*domain.Point, error) {
+	p, err := r.Resolve(ctx, name)
+	if err != nil && len(r.Chain.Links) == 0 {
+		return nil, cli.Errorf(cli.Failed, "machine %s has no recovery point there yet", r.Machine.Machine).
+			Hinted("`waybill backup` or `waybill seed` makes the first")
+	}
+	return p, err
+}

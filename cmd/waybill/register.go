@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"waybill/internal/cli"
+	"waybill/internal/keys"
+	"waybill/internal/machine"
+	"waybill/internal/pack/cut"
+	"waybill/manifest"
+)
+
+type registerFlags struct {
+	name    string
+	address string
+	recover string
+	secret  secret
+}
+
+func newRegister(a *app) *cobra.Command {
+	var f registerFlags
+	cmd := &cobra.Command{
+		Use:   "register CREDENTIALS",
+		Short: "make this machine a protected machine of a vault",
+		Long: `Makes this machine a protected machine of the vault whose credentials file is given. The machine gets
+an id and keys of its own; they are kept in its state directory and, locked with the vault's recovery key, in the
+vault. With them it can back up and list its backups, but not read file contents back: that takes the
+vault's passphrase.
+
+When the machine's hardware is lost, --recover lets new hardware continue as the same machine. It asks for the
+vault's passphrase. The old hardware must never back up again.`,
+		Example: `  waybill register waybill-credentials.json
+  waybill register --name db1 --state /var/lib/waybill-db1 waybill-credentials.json
+  waybill register --recover 0f8c2d3e-4b5a-4697-8877-665544332211 waybill-credentials.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.register(cmd.Context(), args[0], &f) },
+	}
+	cmd.Flags().StringVar(&f.name, "name", "", "what people call the machine (default: its host name)")
+	cmd.Flags().StringVar(&f.address, "vault", "", "the vault's `DIR` as it is mounted here (default: as the credentials say)")
+	cmd.Flags().StringVar(&f.recover, "recover", "", "continue as the machine with this `UUID`")
+	f.secret.flags(cmd.Flags())
+	return cmd
+}
+
+// registered is the answer of register.
+type registered struct {
+	Machine  manifest.ID `json:"machine"`
+	Name     string      `json:"name"`
+	Vault    manifest.ID `json:"vault"`
+	Address  string      `json:"address"`
+	State    string      `json:"state"`
+	Sequence int         `json:"sequence"`
+}
+
+func (a *app) register(ctx context.Context, credentials string, f *registerFlags) error {
+	c, err := readCredentials(credentials)
+	if err != nil {
+		return err
+	}
+	if f.address != "" {
+		if c.Address, err = filepath.Abs(f.address); err != nil {
+			return err
+		}
+	}
+	dir, err := a.stateDir()
+	if err != nil {
+		return err
+	}
+	v, err := openVault(c.Address)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	var s *machine.State
+	if f.recover != "" {
+		s, err = recoverMachine(ctx, dir, v, c, f)
+	} else {
+		s, err = newMachine(ctx, dir, v, c, f)
+	}
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	head, err := s.Head()
+	if err != nil {
+		return err
+	}
+	r := registered{s.Secrets.Machine, s.Machine.Name, c.Vault, c.Address, dir, head.Sequence}
+	a.out.Answer("machine", r, func(w io.Writer) {
+		fmt.Fprintf(w, "machine  %s  %s\nvault    %s  %s\nstate    %s\n", r.Machine, manifest.EscapePath([]byte(r.Name)), r.Vault, r.Address, r.State)
+	})
+	a.out.Say("%s", nextStep(head.Sequence))
+	return nil
+}
+
+func nextStep(sequence int) string {
+	if sequence > 0 {
+		return "`waybill points` lists what can be restored, `waybill backup` goes on."
+	}
+	return "`waybill seed --to DISK PATH...` makes the first full backup on a disk, `waybill backup PATH...` over the network."
+}
+
+func newMachine(ctx context.Context, dir string, v machine.Store, c *keys.Credentials, f *registerFlags) (*machine.State, error) {
+	name := f.name
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return nil, fmt.Errorf("looking for the machine's name: %w", err)
+		}
+	}
+	cutter, err := cut.New([32]byte{}, cut.Params{}) // only for its defaults
+	if err != nil {
+		return nil, err
+	}
+	p := cutter.Params()
+	return machine.Register(ctx, dir, v, c, machine.New{Name: name, Now: time.Now(),
+		Cutter: manifest.Cutter{Algorithm: cut.Name, Min: p.Min, Mean: p.Mean, Max: p.Max}})
+}
+
+func recoverMachine(ctx context.Context, dir string, v machine.Store, c *keys.Credentials, f *registerFlags) (*machine.State, error) {
+	id, err := manifest.ParseID(f.recover)
+	if err != nil {
+		return nil, cli.Errorf(cli.Usage, "--recover %s: %w", f.recover, err)
+	}
+	wrapped, err := manifest.ReadObject(ctx, v, manifest.RecoveryName, maxSecret)
+	if err != nil {
+		return nil, fmt.Errorf("vault %s: %w", c.Address, err)
+	}
+	key, err := f.secret.recovery(ctx, wrapped, c.Vault)
+	if err != nil {
+		return nil, err
+	}
+	s, err := machine.Recover(ctx, dir, v, c, id, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Errorf(cli.NoVault, "the vault has no machine %s", id)
+	}
+	return s, err
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"waybill/cmd/internal/ingestcmd"
+	"waybill/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"waybill":        main,
+		"waybill-ingest": func() { os.Exit(ingestcmd.Main(os.Args[1:])) },
+	})
+}
+
+// The scripts use the program as people do. Beside testscript's own commands they have
+//
+//	exits CODE PROGRAM ARG...   runs it, and expects just this exit code
+//	protected [STATE]           a new vault in vault/, and a machine registered in it
+//	corrupt FILE OFFSET         flips a bit; an offset below 0 counts from the end
+//	cutoff FILE SIZE            truncates
+//	copytree FROM TO            copies a directory
+//	removeall PATTERN           removes files
+//	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("WAYBILL_STATE", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("WAYBILL_PASSPHRASE", "the passphrase of the tests")
+			env.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code program arg...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code, err = exit.ExitCode(), nil
+	}
+	ts.Check(err)
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+func protected(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("waybill", "vault", "create", "-q", "vault"))
+	ts.Check(ts.Exec("waybill", "register", "-q", "waybill-credentials.json"))
+}
+
+func corrupt(ts *testscript.TestScript, _ bool, args []string) {
+	name, b, n := fileAt(ts, args)
+	if n < 0 {
+		n += len(b)
+	}
+	if n < 0 || n >= len(b) {
+		ts.Fatalf("%s has %d bytes", name, len(b))
+	}
+	b[n] ^= 1
+	ts.Check(os.WriteFile(name, b, 0o666))
+}
+
+func cutoff(ts *testscript.TestScript, _ bool, args []string) {
+	name, _, n := fileAt(ts, args)
+	ts.Check(os.Truncate(name, int64(n)))
+}
+
+func copytree(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: copytree from to")
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+func removeAll(ts *testscript.TestScript, _ bool, args []string) {
+	for _, arg := range args {
+		names, err := filepath.Glob(ts.MkAbs(arg))
+		ts.Check(err)
+		for _, name := range names {
+			ts.Check(os.Remove(name))
+		}
+	}
+}
+
+func member(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: member file line name variable")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	lines := strings.Split(ts.ReadFile(args[0]), "\n")
+	if n > len(lines) {
+		ts.Fatalf("%s has %d lines", args[0], len(lines))
+	}
+	var v map[string]any
+	ts.Check(json.Unmarshal([]byte(lines[n-1]), &v))
+	ts.Setenv(args[3], fmt.Sprint(v[args[2]]))
+}
+
+// fileAt reads the one file that a pattern names, and a number.
+func fileAt(ts *testscript.TestScript, args []string) (name string, b []byte, n int) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: command file number")
+	}
+	names, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(names) == 0 {
+		ts.Fatalf("there is no %s", args[0])
+	}
+	b, err = os.ReadFile(names[0])
+	ts.Check(err)
+	n, err = strconv.Atoi(args[1])
+	ts.Check(err)
+	return names[0], b, n
+}
+
+// The README says what the exit codes mean, in the same words.
+func TestReadmeListsExitCodes(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range cli.Exits() {
+		if line := fmt.Sprintf("| %d | %s |\n", e.Code, e.Meaning); !strings.Contains(string(b), line) {
+			t.Errorf("README.md has no line %q", line)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"waybill/cmd/internal/ingestcmd"
+	"waybill/internal/cli"
+)
+
+func environmentTopic() *cobra.Command {
+	return cli.Topic("environment", "environment variables, and where files are", `
+WAYBILL_STATE               directory of this machine's state; --state goes before it. Otherwise
+                              /var/lib/waybill                      for root
+                              $XDG_STATE_HOME/waybill, or
+                              ~/.local/state/waybill                for other users
+                              %ProgramData%\Waybill                 on Windows
+WAYBILL_PASSPHRASE          the vault's passphrase
+WAYBILL_PASSPHRASE_FILE     a file that holds it; - for standard input
+WAYBILL_PASSPHRASE_COMMAND  a command line that prints it
+WAYBILL_RECOVERY_KEY        the vault's recovery key, which makes the passphrase needless
+WAYBILL_RECOVERY_KEY_FILE   a file that holds it
+
+The first of --passphrase-file and the three variables counts; without any, the terminal is asked. One newline at the
+passphrase's end is no part of it.`)
+}
+
+func jsonTopic() *cobra.Command { return cli.JSONTopic(slices.Concat(lineTypes, ingestcmd.Lines)) }
+
+// lineTypes are the types of JSON lines on standard output.
+var lineTypes = []cli.LineType{
+	{Type: "vault", Says: "answer of vault create", Example: created{}},
+	{Type: "machine", Says: "answer of register", Example: registered{}},
+	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
+	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
+	{Type: "point", Says: "a recovery point, from points", Example: pointLine{}},
+	{Type: "entry", Says: "a file, directory or other item, from ls and find", Example: entryLine{}},
+	{Type: "change", Says: "a difference, from diff", Example: changeLine{}},
+	{Type: "manifest", Says: "a manifest, from manifest show", Example: manifestLine{}},
+	{Type: "verified", Says: "answer of manifest verify", Example: verifiedLine{}},
+	{Type: "cache", Says: "answer of cache rebuild", Example: rebuilt{}},
+	{Type: "version", Says: "answer of version", Example: versionLine{}},
+}

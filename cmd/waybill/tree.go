@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"waybill/internal/cli"
+	"waybill/internal/durable"
+	"waybill/manifest"
+)
+
+// A tree is a vault or a disk, to be read.
+type tree struct{ *durable.Dir }
+
+// openTree opens a vault or a disk. The caller closes it.
+func openTree(ctx context.Context, path string) (tree, error) {
+	d, err := durable.Open(path)
+	if err != nil {
+		return tree{}, cli.Errorf(cli.NoVault, "opening %s: %w", path, err)
+	}
+	t := tree{d}
+	if _, err := vaultOf(ctx, t); err != nil {
+		d.Close()
+		return tree{}, err
+	}
+	return t, nil
+}
+
+// vaultOf reads which vault a tree is, or belongs to.
+func vaultOf(ctx context.Context, t tree) (*manifest.Vault, error) {
+	v, err := manifest.OpenVault(ctx, t)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Errorf(cli.NoVault, "%s is neither a vault nor a disk: it has no %s", t.Path(), manifest.VaultName).
+			Hinted("is its file system mounted?")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Path(), err)
+	}
+	return v, nil
+}
+
+// pickMachine tells which machine of the trees is meant: the one that is asked for, else the only one.
+func pickMachine(ctx context.Context, trees []tree, asked string) (manifest.ID, error) {
+	if asked != "" {
+		id, err := manifest.ParseID(asked)
+		if err != nil {
+			return "", cli.Errorf(cli.Usage, "--machine %s: %w", asked, err)
+		}
+		return id, nil
+	}
+	var ids []manifest.ID
+	for _, t := range trees {
+		found, err := manifest.Machines(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		for _, id := range found {
+			if len(ids) == 0 || ids[0] != id {
+				ids = append(ids, id)
+			}
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return "", cli.Errorf(cli.NoVault, "no machine is registered in %s", trees[0].Path())
+	case 1:
+		return ids[0], nil
+	}
+	return "", cli.Errorf(cli.Usage, "%s has backups of %s", trees[0].Path(), cli.Counted(int64(len(ids)), "machine")).
+		Hinted("say which one with --machine UUID:%s", machineList(ctx, trees, ids))
+}
+
+func machineList(ctx context.Context, trees []tree, ids []manifest.ID) (list string) {
+	for _, id := range ids {
+		for _, t := range trees {
+			if m, err := manifest.OpenMachine(ctx, t, id); err == nil {
+				list += fmt.Sprintf("\n%s  %s", id, manifest.EscapePath([]byte(m.Name)))
+				break
+			}
+		}
+	}
+	return list
+}
+
+// isTree tells whether an argument means a directory rather than a recovery point.
+func isTree(arg string) bool {
+	st, err := os.Stat(arg)
+	return err == nil && st.IsDir()
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"waybill/ingest/vault"
+	"waybill/internal/cli"
+	"waybill/internal/keys"
+	"waybill/manifest"
+)
+
+func newVault(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "vault", Short: "make a vault, the place where backups live"}
+	cmd.AddCommand(newVaultCreate(a))
+	return cmd
+}
+
+func newVaultCreate(a *app) *cobra.Command {
+	var secret secret
+	var credentials string
+	cmd := &cobra.Command{
+		Use:   "create DIR",
+		Short: "make a new vault in an empty directory",
+		Long: `Makes a new vault in a directory that is empty or doesn't exist yet.
+
+Everything in a vault is encrypted to its recovery key. The passphrase unlocks that key; the key itself is
+printed once, to be written down and kept apart from the vault. Who has lost both can't restore anything,
+and nobody can help.
+
+The credentials file tells a machine which vault is meant, and with which key to encrypt. It holds no
+secret, but hand it over in a way that nobody can change it.`,
+		Example: `  waybill vault create /srv/vault
+  waybill vault create --passphrase-file pass --credentials db.json /srv/vault`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.createVault(cmd.Context(), args[0], credentials, &secret)
+		},
+	}
+	secret.passphraseFlag(cmd.Flags())
+	cmd.Flags().StringVar(&credentials, "credentials", "waybill-credentials.json", "where to write the vault's credentials `FILE`; it must not exist")
+	return cmd
+}
+
+// created is the answer of vault create.
+type created struct {
+	Vault       manifest.ID `json:"vault"`
+	Address     string      `json:"address"`
+	Credentials string      `json:"credentials"`
+	RecoveryKey string      `json:"recovery_key"`
+}
+
+func (a *app) createVault(ctx context.Context, dir, credentials string, s *secret) error {
+	address, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(credentials); err == nil {
+		return cli.Errorf(cli.Failed, "%s exists already", credentials).Hinted("say where else to write the credentials: --credentials FILE")
+	}
+	passphrase, err := s.newPassphrase(ctx)
+	if err != nil {
+		return err
+	}
+	recovery, err := keys.NewRecovery()
+	if err != nil {
+		return err
+	}
+	v, err := fillVault(ctx, address, passphrase, recovery, time.Now())
+	if err != nil {
+		return err
+	}
+	c := keys.Credentials{Vault: v.Vault, Address: address, RecoveryRecipient: v.RecoveryRecipient, ReceiptKey: v.ReceiptKey, Created: v.Created}
+	if err := writeCredentials(credentials, &c); err != nil {
+		return err
+	}
+	a.out.Answer("vault", created{v.Vault, address, credentials, recovery.String()}, func(w io.Writer) {
+		fmt.Fprintf(w, "vault        %s\naddress      %s\ncredentials  %s\n\n", v.Vault, address, credentials)
+		fmt.Fprintf(w, "Recovery key, shown this once. Write it down and keep it apart from the vault:\n\n  %s\n", recovery)
+	})
+	return nil
+}
+
+// fillVault makes the vault's directory and its documents. waybill.json comes last: without it
+// there is no vault.
+func fillVault(ctx context.Context, address string, passphrase []byte, recovery *age.X25519Identity, now time.Time) (*manifest.Vault, error) {
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return nil, fmt.Errorf("making the vault's id: %w", err)
+	}
+	receipts, err := manifest.NewSigner()
+	if err != nil {
+		return nil, err
+	}
+	v := &manifest.Vault{Vault: manifest.ID(id.String()), Created: now.UTC().Truncate(time.Second),
+		RecoveryRecipient: recovery.Recipient().String(), ReceiptKey: receipts.Public()}
+	wrapped, err := keys.Wrap(recovery, passphrase, v.Vault)
+	if err != nil {
+		return nil, err
+	}
+	receiptKey, err := receipts.MarshalText()
+	if err != nil {
+		return nil, err
+	}
+	doc, err := v.Encode()
+	if err != nil {
+		return nil, err
+	}
+	store, err := vault.Create(address)
+	if err != nil {
+		return nil, cli.Errorf(cli.Failed, "%w", err).Hinted("a new vault needs a directory that is empty or doesn't exist yet")
+	}
+	defer store.Close()
+	for _, f := range []struct {
+		name string
+		body []byte
+	}{{manifest.RecoveryName, wrapped}, {manifest.ReceiptKeyName, receiptKey}, {manifest.VaultName, doc}} {
+		if err := store.Put(ctx, f.name, bytes.NewReader(f.body)); err != nil {
+			return nil, fmt.Errorf("making a vault in %s: %w", address, err)
+		}
+	}
+	return v, nil
+}
+
+func writeCredentials(name string, c *keys.Credentials) error {
+	b, err := c.Encode()
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err == nil {
+		_, err = f.Write(b)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("writing the vault's credentials: %w", err)
+	}
+	return nil
+}

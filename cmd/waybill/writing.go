@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"waybill/incremental"
+	"waybill/ingest/vault"
+	"waybill/internal/cli"
+	"waybill/internal/domain"
+	"waybill/internal/machine"
+	"waybill/internal/pack"
+	"waybill/internal/pack/cut"
+	"waybill/internal/save"
+	"waybill/manifest"
+)
+
+// A writing is this machine's own domain, open and locked to be added to.
+type writing struct {
+	*domain.Domain
+	state *machine.State
+	own   tree       // catalogue packs and commits that the vault may not have yet
+	vault *vault.Dir // nil when it can't be reached
+	disks []tree     // that an interrupted seed has begun
+}
+
+// Close releases everything.
+func (w *writing) Close() error {
+	var errs []error
+	if w.Domain != nil {
+		errs = append(errs, w.Domain.Close())
+	}
+	if w.vault != nil {
+		errs = append(errs, w.vault.Close())
+	}
+	for _, t := range append(w.disks, w.own) {
+		if t.Dir != nil {
+			errs = append(errs, t.Close())
+		}
+	}
+	return errors.Join(append(errs, w.state.Close())...)
+}
+
+// openOwnForWriting opens this machine's domain in its vault under the state's lock. The caller closes it.
+func (a *app) openOwnForWriting(ctx context.Context) (*writing, error) {
+	return a.openWriting(func(w *writing) error {
+		if err := w.openVault(ctx); err != nil {
+			return err
+		}
+		return w.open(ctx)
+	})
+}
+
+// openWriting opens the state and locks it, then all that open does.
+func (a *app) openWriting(open func(*writing) error) (*writing, error) {
+	s, err := a.openState()
+	if err != nil {
+		return nil, err
+	}
+	w := &writing{state: s}
+	if err = s.Lock(); err == nil {
+		w.own, err = openPacks(s)
+	}
+	if err == nil {
+		err = open(w)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// openVault opens the machine's vault, and brings it the commits that only this machine has.
+func (w *writing) openVault(ctx context.Context) error {
+	c := w.state.Credentials
+	v, err := openVault(c.Address)
+	if err != nil {
+		return err
+	}
+	w.vault = v
+	if err := checkVault(ctx, tree{v.Dir}, c); err != nil {
+		return err
+	}
+	return w.publish(ctx)
+}
+
+// open opens the domain in what the machine keeps, the vault if it is open, and more trees.
+func (w *writing) open(ctx context.Context, more ...tree) (err error) {
+	stores := []domain.Store{w.own}
+	if w.vault != nil {
+		stores = append(stores, w.vault)
+	}
+	for _, t := range more {
+		stores = append(stores, t)
+	}
+	s := w.state
+	w.Domain, err = domain.Open(ctx, stores, s.Machine, domain.Options{
+		Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey(), IndexDir: s.IndexDir()})
+	if err != nil {
+		return fmt.Errorf("reading this machine's chain: %w", err)
+	}
+	return w.checkHead()
+}
+
+// publish moves the commits that this machine keeps, those of a seed, into the vault: they are small, and incrementals can
+// go on from them while the disks travel.
+func (w *writing) publish(ctx context.Context) error {
+	id := w.state.Secrets.Machine
+	var names []string
+	err := w.own.List(ctx, manifest.ManifestsPrefix(id), func(name string, _ int64) error {
+		if _, _, ok := manifest.ParseManifestName(name); ok {
+			names = append(names, name)
+		}
+		return nil
+	})
+	for _, name := range names {
+		if err == nil {
+			err = w.publishOne(ctx, id, name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bringing a seed's commits into the vault: %w", err)
+	}
+	return nil
+}
+
+func (w *writing) publishOne(ctx context.Context, id manifest.ID, name string) error {
+	body, err := manifest.ReadObject(ctx, w.own, name, manifest.MaxManifest)
+	if err != nil {
+		return err
+	}
+	_, seq, _ := manifest.ParseManifestName(name)
+	signature := manifest.SignatureName(id, seq, manifest.Sum(body))
+	sig, err := manifest.ReadObject(ctx, w.own, signature, maxSecret)
+	if err != nil {
+		return err
+	}
+	err = w.vault.Put(ctx, signature, bytes.NewReader(sig))
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		err = w.vault.Put(ctx, name, bytes.NewReader(body))
+	}
+	if errors.Is(err, fs.ErrExist) {
+		there, rerr := manifest.ReadObject(ctx, w.vault, name, manifest.MaxManifest)
+		if err = rerr; err == nil && !bytes.Equal(there, body) {
+			err = fmt.Errorf("commit %d: %w", seq, incremental.ErrForked)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.own.Remove(ctx, name), w.own.Remove(ctx, signature)) // from now on it is read from the vault
+}
+
+// checkHead makes sure that the last commit this machine knows of is in the chain, and takes over
+// one that an interrupted run made after it.
+func (w *writing) checkHead() error {
+	head, err := w.state.Head()
+	if err != nil {
+		return err
+	}
+	last := w.Chain.Last()
+	if last == nil && head.Sequence == 0 {
+		return nil
+	}
+	for _, l := range w.Chain.Links {
+		if l.Digest == head.Digest || head.Sequence == 0 {
+			return w.state.SetHead(machine.Head{Sequence: last.Manifest.Sequence, Digest: last.Digest})
+		}
+	}
+	return cli.Errorf(cli.ChainConflict, "the vault lacks commit %d, %.12s, which this machine made last", head.Sequence, head.Digest).
+		Hinted("the vault was set back to an older copy, or another machine writes as this one")
+}
+
+// saveFlags say how a backup is made.
+type saveFlags struct {
+	oneFileSystem bool
+	compression   string
+}
+
+func (s *saveFlags) flags(f *pflag.FlagSet) {
+	f.BoolVarP(&s.oneFileSystem, "one-file-system", "x", false, "stay on the file systems that the given paths are on")
+	f.StringVar(&s.compression, "compression", "auto", "`LEVEL` of compression: auto, fastest, default, better or best")
+}
+
+// config is the engine's configuration for a run of this machine.
+func (w *writing) config(paths []string, f *saveFlags) (cfg save.Config, err error) {
+	s := w.state
+	if cfg.Level, err = pack.ParseLevel(f.compression); err != nil {
+		return cfg, cli.Errorf(cli.Usage, "--compression: %w", err)
+	}
+	for _, p := range paths {
+		abs, err := filepath.Abs(p)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Roots = append(cfg.Roots, abs)
+	}
+	if cfg.Host, err = os.Hostname(); err != nil {
+		return cfg, fmt.Errorf("looking for this machine's name: %w", err)
+	}
+	cfg.Skip = []string{s.Dir(), s.Credentials.Address}
+	cfg.OneFileSystem = f.oneFileSystem
+	cfg.Tool = "waybill " + cli.Version()
+	cfg.Progress = &save.Progress{}
+	cfg.Writer, err = w.writer()
+	return cfg, err
+}
+
+func (w *writing) writer() (save.Writer, error) {
+	s := w.state
+	c := s.Machine.Cutter
+	if c.Algorithm != cut.Name {
+		return save.Writer{}, fmt.Errorf("this machine's files are cut by %q, which this version of the program doesn't know", c.Algorithm)
+	}
+	cutter, err := cut.New(s.Secrets.CutterKey(), cut.Params{Min: c.Min, Mean: c.Mean, Max: c.Max})
+	if err != nil {
+		return save.Writer{}, err
+	}
+	recovery, err := s.Credentials.Recipient()
+	if err != nil {
+		return save.Writer{}, err
+	}
+	head, err := s.Head()
+	return save.Writer{Vault: s.Secrets.Vault, Machine: s.Secrets.Machine, Signer: s.Secrets.Signer, Recovery: recovery,
+		Catalogue: s.Secrets.Catalogue.Recipient(), Dedupe: s.Secrets.DedupeKey(), Cutter: cutter,
+		Sequence: head.Sequence, Head: head.Digest}, err
+}
+
+// record takes a run's last commit into the state, whatever else came of the run.
+func (w *writing) record(r *save.Result, err error) error {
+	if r == nil {
+		return err
+	}
+	return errors.Join(err, w.state.SetHead(machine.Head{Sequence: r.Manifest.Sequence, Digest: r.ID}))
+}

@@ -1,0 +1,254 @@
+package deps
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "waybill"
+
+// ours says which of our packages a package may import beside the standard library. A package
+// that isn't here is a mistake, and so is a line for a package that is no more. The reasons are in
+// the design; those added to it since:
+//
+//   - internal/pack/cut and internal/pack/index are parts of internal/pack that stand alone, so that each can be measured and fuzzed alone.
+//   - internal/save is what seed and incremental have in common: the engine from a tree to a commit. Verbs never import each other.
+//   - internal/domain is the same for reading: one machine's chain, points and chunks, from vault and disks together.
+//   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
+//   - internal/machine is what a protected machine keeps; only commands know of it.
+//   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
+//   - internal/treetest and internal/fault serve tests, internal/proof is tests of the whole way, internal/bench is a program that measures the others from outside.
+var ours = map[string]string{
+	"manifest":               "",
+	"internal/durable":       "",
+	"internal/keys":          "manifest",
+	"internal/source":        "manifest",
+	"internal/pack/cut":      "",
+	"internal/pack/index":    "",
+	"internal/pack":          "manifest internal/pack/cut internal/pack/index",
+	"internal/catalog":       "manifest internal/pack",
+	"internal/domain":        "manifest internal/pack internal/pack/index internal/catalog internal/keys",
+	"internal/save":          "manifest internal/source internal/pack internal/pack/cut internal/catalog",
+	"internal/restore":       "manifest internal/pack internal/pack/index internal/catalog internal/domain",
+	"internal/proof":         "",
+	"ingest/vault/vaulttest": "ingest/vault",
+	"internal/machine":       "manifest internal/durable internal/keys",
+	"internal/cli":           "",
+	"internal/deps":          "",
+	"internal/bench":         "",
+	"internal/fault":         "manifest internal/durable",
+	"internal/treetest":      "",
+	"seed/disk":              "manifest internal/durable",
+	"ingest/vault":           "internal/durable",
+	"ingest":                 "manifest seed/disk",
+	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk",
+	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain",
+	"cmd/waybill":            "*",
+	"cmd/waybill-ingest":     "*",
+	"cmd/internal/ingestcmd": "*",
+}
+
+// forTests are packages that only tests may import.
+var forTests = []string{"internal/treetest", "internal/fault", "ingest/vault/vaulttest"}
+
+// theirs says which of our packages may import a module of others. Each is confined to as few as can be.
+var theirs = map[string]string{
+	"aead.dev/minisign":                 "manifest",
+	"filippo.io/age":                    "internal/keys internal/pack internal/save internal/domain internal/machine cmd/waybill",
+	"github.com/google/uuid":            "internal/machine seed cmd/waybill",
+	"github.com/klauspost/compress":     "internal/pack",
+	"github.com/minio/crc64nvme":        "internal/pack",
+	"github.com/zeebo/blake3":           "internal/pack internal/pack/cut internal/keys",
+	"github.com/schollz/progressbar/v3": "internal/cli",
+	"github.com/spf13/cobra":            "internal/cli cmd/waybill cmd/waybill-ingest cmd/internal/ingestcmd",
+	"golang.org/x/crypto":               "internal/keys",
+	"golang.org/x/sync":                 "*",
+	"golang.org/x/sys":                  "*",
+	"golang.org/x/time":                 "ingest/vault",
+	"github.com/spf13/pflag":            "cmd/waybill", // cobra's flags
+	"golang.org/x/term":                 "cmd/waybill cmd/internal/ingestcmd",
+	"github.com/rogpeppe/go-internal":   "", // tests only
+}
+
+// ingestLacks is what waybill-ingest must never link: the vault's side holds no keys and opens nothing.
+var ingestLacks = []string{"waybill/internal/pack", "waybill/internal/catalog", "waybill/internal/keys", "waybill/internal/domain",
+	"waybill/internal/restore", "filippo.io/age", "github.com/klauspost/compress", "golang.org/x/crypto/argon2", "crypto/aes"}
+
+// imports returns what the packages of the module import, on any platform, tests aside.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	found := map[string]map[string]bool{}
+	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		base := e.Name()
+		if e.IsDir() && (base == "testdata" || base != ".." && strings.HasPrefix(base, ".")) {
+			return fs.SkipDir
+		}
+		if e.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(name))
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(rel)
+		if found[pkg] == nil {
+			found[pkg] = map[string]bool{}
+		}
+		return parseImports(name, found[pkg])
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for pkg, set := range found {
+		all[pkg] = slices.Sorted(maps.Keys(set))
+	}
+	return all
+}
+
+func parseImports(name string, into map[string]bool) error {
+	f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		return err
+	}
+	for _, spec := range f.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return err
+		}
+		into[imported] = true
+	}
+	return nil
+}
+
+func TestOurImports(t *testing.T) {
+	all := imports(t)
+	for pkg, list := range all {
+		allowed, ok := ours[pkg]
+		if !ok {
+			t.Errorf("%s is not in the table of packages", pkg)
+			continue
+		}
+		for _, imported := range list {
+			name, ok := strings.CutPrefix(imported, module+"/")
+			if !ok {
+				continue
+			}
+			if slices.Contains(forTests, name) && !slices.Contains(forTests, pkg) {
+				t.Errorf("%s imports %s, which is for tests", pkg, name)
+			} else if !permits(allowed, name) {
+				t.Errorf("%s must not import %s", pkg, name)
+			}
+		}
+	}
+}
+
+func TestTheirImports(t *testing.T) {
+	for pkg, list := range imports(t) {
+		for _, imported := range list {
+			first, _, _ := strings.Cut(imported, "/")
+			if first == module || !strings.Contains(first, ".") {
+				continue
+			}
+			mod := moduleOf(imported)
+			if mod == "" {
+				t.Errorf("%s imports %s, which is not in the table of modules", pkg, imported)
+			} else if !permits(theirs[mod], pkg) {
+				t.Errorf("%s must not import %s", pkg, imported)
+			}
+		}
+	}
+}
+
+func moduleOf(imported string) string {
+	for mod := range theirs {
+		if imported == mod || strings.HasPrefix(imported, mod+"/") {
+			return mod
+		}
+	}
+	return ""
+}
+
+func permits(list, name string) bool {
+	return list == "*" || slices.Contains(strings.Fields(list), name)
+}
+
+// A test proves that the vault's program links nothing that could open a pack: not by what it
+// imports, and not by what that imports.
+func TestIngestHasNoKeys(t *testing.T) {
+	all := imports(t)
+	const start = "cmd/waybill-ingest"
+	from := map[string]string{module + "/" + start: ""}
+	queue := []string{module + "/" + start}
+	for len(queue) > 0 {
+		pkg := queue[0]
+		queue = queue[1:]
+		for _, imported := range all[strings.TrimPrefix(pkg, module+"/")] {
+			if _, seen := from[imported]; !seen {
+				from[imported] = pkg
+				queue = append(queue, imported)
+			}
+		}
+	}
+	if len(from) < 5 {
+		t.Fatalf("%s imports only %v", start, from)
+	}
+	for imported := range from {
+		for _, bad := range ingestLacks {
+			if imported == bad || strings.HasPrefix(imported, bad+"/") {
+				t.Errorf("%s links %s", start, way(from, imported))
+			}
+		}
+	}
+}
+
+// way tells how an import comes in: "a, by b, by c".
+func way(from map[string]string, name string) string {
+	s := name
+	for by := from[name]; by != ""; by = from[by] {
+		s += ", by " + by
+	}
+	return s
+}
+
+// The reasons for a module of others must stay true: what go.mod requires directly is in the table.
+func TestGoModIsInTheTable(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		fields := strings.Fields(line)
+		if len(fields) == 2 && strings.HasPrefix(fields[1], "v") && strings.Contains(path.Dir(fields[0]), ".") && moduleOf(fields[0]) == "" {
+			t.Errorf("go.mod requires %s, which is not in the table of modules", fields[0])
+		}
+	}
+}
+
+// The table names no package that is gone.
+func TestTableIsCurrent(t *testing.T) {
+	all := imports(t)
+	for pkg, list := range ours {
+		if _, ok := all[pkg]; !ok {
+			t.Errorf("the table has %s, the module has not", pkg)
+		}
+		for _, name := range strings.Fields(list) {
+			if _, ok := ours[name]; !ok && name != "*" {
+				t.Errorf("%s may import %s, which the table doesn't have", pkg, name)
+			}
+		}
+	}
+}
