@@ -2,8 +2,8 @@
 // straight into its vault.
 //
 // [Run] compares the selection with the newest point and sends only what changed; without any
-// point before, it is a full backup. Packs are held in memory until they are
-// complete, since a vault takes an object once and whole. A point becomes visible when its manifest
+// point before, it is a full backup. A vault in a directory takes packs as they grow; for others they are
+// held in memory until they are complete, since such a vault takes an object once and whole. A point becomes visible when its manifest
 // is created, under the next number of the chain and only if that is free: two runs can't both
 // take it.
 //
@@ -20,6 +20,7 @@ import (
 
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
+	"waybill/internal/durable"
 	"waybill/internal/pack"
 	"waybill/internal/save"
 	"waybill/manifest"
@@ -81,7 +82,19 @@ type wire struct {
 	memory  memory
 }
 
+// A streamer is a store that takes an object as it grows: a directory.
+type streamer interface {
+	Create() (*durable.File, error)
+}
+
 func (v *wire) Create(manifest.Class) (pack.Target, error) {
+	if s, ok := v.vault.(streamer); ok {
+		f, err := s.Create()
+		if err != nil {
+			return nil, fmt.Errorf("beginning a pack in the vault: %w", err)
+		}
+		return &streamed{f, v.machine}, nil
+	}
 	return &held{wire: v, buffer: buffer{memory: &v.memory}}, nil
 }
 
@@ -128,3 +141,17 @@ func (h *held) Commit(p manifest.Pack) error {
 }
 
 func (h *held) Abort() { h.release() }
+
+// streamed is a pack that grows in the vault itself, invisible until it is committed.
+type streamed struct {
+	*durable.File
+	machine manifest.ID
+}
+
+// Commit publishes the pack; see held.Commit.
+func (f *streamed) Commit(p manifest.Pack) error {
+	if err := f.File.Commit(manifest.PackName(f.machine, p.Name)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
+	}
+	return nil
+}
