@@ -1,0 +1,216 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"sync"
+
+	"waybill/internal/catalog"
+	"waybill/internal/pack"
+	"waybill/internal/pack/index"
+)
+
+// A worker opens frames and makes entries. Its fields are its own.
+type worker struct {
+	*run
+	ctx     context.Context
+	plain   []byte          // the frame being worked on
+	checked map[uint32]bool // chunks of it whose hash was right, by their start
+	parts   []part
+}
+
+// A part is a stretch of a file in memory.
+type part struct {
+	off int64
+	b   []byte
+}
+
+// work does jobs until there are no more.
+func (w *worker) work(q *queue) error {
+	for {
+		b, j, err := q.next(w.ctx)
+		if b == nil || err != nil {
+			return err
+		}
+		if j.frame {
+			err = w.frame(b, b.refs[j.from:j.to])
+		} else {
+			err = w.make(b, b.plain[j.from:j.to])
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// make makes items that need no chunk.
+func (w *worker) make(b *batch, items []int32) error {
+	for _, i := range items {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		it := &b.items[i]
+		if err := w.finishItem(it, w.build(it, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frame opens a frame and gives every item what it wants of it.
+func (w *worker) frame(b *batch, refs []ref) error {
+	plain, err := w.src.Frame(w.ctx, refs[0].loc, w.plain)
+	if err != nil && !isDamage(err) {
+		return err
+	}
+	if err == nil {
+		w.plain = plain
+	}
+	clear(w.checked)
+	for len(refs) > 0 {
+		n := 1
+		for n < len(refs) && refs[n].item == refs[0].item {
+			n++
+		}
+		if err := w.piece(&b.items[refs[0].item], refs[:n], err); err != nil {
+			return err
+		}
+		refs = refs[n:]
+	}
+	return nil
+}
+
+// piece writes an item's part of the open frame. A file that has no other is made of it.
+func (w *worker) piece(it *item, refs []ref, frameErr error) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	var bad wounds
+	w.parts = w.parts[:0]
+	for i := range refs {
+		b, err := w.chunk(&refs[i], frameErr)
+		if err != nil && !isDamage(err) {
+			return err
+		}
+		if err != nil {
+			bad.add(refs[i].off, int64(refs[i].loc.Length), err.Error())
+			continue
+		}
+		w.join(refs[i].off, b)
+	}
+	if f := it.file; f != nil {
+		return w.fill(f, w.parts, bad)
+	}
+	if bad.count > 0 {
+		w.report.damaged(it.dir.path(it.entry.Name), bad.String())
+		return w.finishItem(it, errDamaged)
+	}
+	return w.finishItem(it, w.build(it, w.parts))
+}
+
+// join appends a chunk to the parts: what lies side by side in the frame and in the file is written at once.
+func (w *worker) join(off int64, b []byte) {
+	if n := len(w.parts); n > 0 {
+		last := &w.parts[n-1]
+		if k := len(last.b); last.off+int64(k) == off && cap(last.b) >= k+len(b) && &last.b[:k+1][k] == &b[0] {
+			last.b = last.b[:k+len(b)]
+			return
+		}
+	}
+	w.parts = append(w.parts, part{off, b})
+}
+
+// chunk returns a chunk of the open frame once its hash is known to be right.
+func (w *worker) chunk(r *ref, frameErr error) ([]byte, error) {
+	err := frameErr
+	if err == nil {
+		if end := uint64(r.loc.Start) + uint64(r.loc.Length); w.checked[r.loc.Start] && end <= uint64(len(w.plain)) {
+			return w.plain[r.loc.Start:end], nil
+		}
+		if _, err = w.src.Chunk(r.id, w.plain, r.loc); err == nil {
+			w.checked[r.loc.Start] = true
+			return w.plain[r.loc.Start : r.loc.Start+r.loc.Length], nil
+		}
+	}
+	if !isDamage(err) {
+		return nil, err
+	}
+	return w.elsewhere(r, err)
+}
+
+// elsewhere looks for a chunk that was not where the index says: that is a hint, and made anew before the pack is blamed.
+func (w *worker) elsewhere(r *ref, was error) ([]byte, error) {
+	if err := w.locator.renew(w.ctx); err != nil {
+		return nil, err
+	}
+	loc, ok := w.locator.find(w.ctx, r.id)
+	if !ok || loc == r.loc || loc.Length != r.loc.Length {
+		return nil, was
+	}
+	frame, err := w.src.Frame(w.ctx, loc, nil)
+	if err != nil {
+		return nil, err
+	}
+	b, err := w.src.Chunk(r.id, frame, loc)
+	return bytes.Clone(b), err
+}
+
+// A locator finds chunks, and has the index made anew once when it turns out to be wrong.
+type locator struct {
+	src  Source
+	mu   sync.RWMutex // held for writing while the index is being made
+	once sync.Once
+	err  error
+}
+
+func (l *locator) find(ctx context.Context, id pack.ID) (index.Loc, bool) {
+	l.mu.RLock()
+	loc, ok := l.src.Locate(id)
+	l.mu.RUnlock()
+	if ok {
+		return loc, true
+	}
+	if l.renew(ctx) != nil {
+		return loc, false
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.src.Locate(id)
+}
+
+func (l *locator) renew(ctx context.Context) error {
+	l.once.Do(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		_, l.err = l.src.Rebuild(ctx)
+	})
+	return l.err
+}
+
+// finishItem settles an item that was made in one go: err is what build returned.
+func (w *run) finishItem(it *item, err error) error {
+	e := &it.entry
+	switch {
+	case err == nil:
+		w.count(e)
+	case err == errDamaged || err == errSkipped:
+		err = w.unlinked(it, err)
+	default:
+		if err = w.item(it.dir, e.Name, err); err == nil {
+			err = w.unlinked(it, errDamaged)
+		}
+	}
+	w.opts.Progress.Entries.Add(1)
+	w.opts.Progress.Bytes.Add(e.Size)
+	w.done(it.dir)
+	return err
+}
+
+func (r *run) count(e *catalog.Entry) {
+	if e.Kind == catalog.File {
+		r.report.files.Add(1)
+		r.report.bytes.Add(e.Size)
+	} else {
+		r.report.other.Add(1)
+	}
+}
