@@ -3,21 +3,20 @@
 //
 // [Create] begins a disk, [Open] opens one. While it is being filled, packs are streamed
 // onto it under temporary names and published by digest. [Disk.Seal] reads everything back
-// from the medium, writes SHA256SUMS and README.txt, and sets the label's state last; a sealed disk is ready
-// to travel. A disk reads like any store.
+// from the medium, writes README.txt and SHA256SUMS, and sets the label's state last; a sealed disk is ready
+// to travel. A disk reads like any store. After an interruption [Disk.Tidy] takes away what was begun
+// and not committed, and filling goes on.
 //
-// The package neither packs nor restores, and needs no key.
+// The package neither packs nor restores, and needs no key. The layout is in manifest/FORMAT.md, section 8.
 package disk
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -30,49 +29,28 @@ const (
 	ReadmeName = "README.txt"
 )
 
-// A State is how far a disk is.
-type State string
-
-// The states of a disk.
-const (
-	Filling State = "filling" // packs are still being written; not to be shipped
-	Sealed  State = "sealed"  // complete and read back
-)
-
-// A Label is label.json. It is for people and for finding disks; nothing that matters rests on it alone.
-type Label struct {
-	Format  string      `json:"format"`
-	Vault   manifest.ID `json:"vault"`
-	Machine manifest.ID `json:"machine"`
-	Set     manifest.ID `json:"set"`
-	Disk    int         `json:"disk"`  // its number in the set, from 1
-	Disks   int         `json:"disks"` // how many the set has; 0 while that isn't known
-	State   State       `json:"state"`
-	Packs   int         `json:"packs"`
-	Bytes   int64       `json:"bytes"` // of its packs
-	Time    time.Time   `json:"time"`  // of the last change
-	Host    string      `json:"host"`
-}
-
-const labelFormat = "waybill disk 1"
-
 var (
 	// ErrNoDisk says that a directory holds no Waybill disk.
 	ErrNoDisk = errors.New("not a Waybill disk")
-	// ErrForeign says that a disk is another set's or another machine's.
+	// ErrForeign says that a disk is another set's or another machine's, or holds something else.
 	ErrForeign = errors.New("the disk belongs to something else")
+	// ErrSealed says that a disk is ready to travel and takes nothing more.
+	ErrSealed = errors.New("the disk is sealed")
+	// ErrMedium says that a disk does not give back what was written to it.
+	ErrMedium = errors.New("the disk does not give back what was written to it")
 )
 
-// Reserve is how many bytes of a disk are left free at most, for manifests and the file system's own needs.
+// Reserve is how many bytes of a disk are left free, for manifests and the file system's own needs.
 const Reserve = 64 << 20
 
-// A Disk is an open disk. Its store methods and NewPack are safe for concurrent use.
+// A Disk is an open disk. Its store methods and NewPack are safe for concurrent use; the label is its one filler's.
 type Disk struct {
 	*durable.Dir
 	label Label
 }
 
-// Create begins a disk in an existing directory that holds nothing but, perhaps, what a file system puts there itself.
+// Create begins a disk in an existing directory that holds nothing but, perhaps, what file systems put there themselves;
+// else it fails with ErrForeign. The label's state is set to Filling.
 func Create(path string, label Label) (*Disk, error) {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -88,7 +66,7 @@ func Create(path string, label Label) (*Disk, error) {
 		return nil, fmt.Errorf("beginning a disk: %w", err)
 	}
 	label.State = Filling
-	disk := &Disk{Dir: d, label: label}
+	disk := &Disk{Dir: d}
 	if err := disk.SetLabel(label); err != nil {
 		d.Close()
 		return nil, err
@@ -105,14 +83,14 @@ func ofFileSystem(name string) bool {
 	return false
 }
 
-// Open opens a disk; ErrNoDisk where there is none.
+// Open opens a disk; ErrNoDisk where there is none, manifest.ErrFormat when its label is damaged.
 func Open(path string) (*Disk, error) {
 	d, err := durable.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening a disk: %w", err)
 	}
-	b, err := manifest.ReadObject(context.Background(), d, LabelName, 64<<10)
 	disk := &Disk{Dir: d}
+	b, err := manifest.ReadObject(context.Background(), d, LabelName, maxLabel)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%s has no %s: %w", path, LabelName, ErrNoDisk)
@@ -121,25 +99,9 @@ func Open(path string) (*Disk, error) {
 	}
 	if err != nil {
 		d.Close()
-		return nil, err
+		return nil, fmt.Errorf("opening the disk at %s: %w", path, err)
 	}
 	return disk, nil
-}
-
-// ParseLabel reads a label.
-func ParseLabel(b []byte) (l Label, err error) {
-	if err := json.Unmarshal(b, &l); err != nil {
-		return l, fmt.Errorf("label: %w: %w", manifest.ErrFormat, err)
-	}
-	if l.Format != labelFormat || l.State != Filling && l.State != Sealed || l.Disk < 1 {
-		return l, fmt.Errorf("label of the form %.40q, state %.40q: %w", l.Format, l.State, manifest.ErrFormat)
-	}
-	for _, id := range []manifest.ID{l.Vault, l.Machine, l.Set} {
-		if _, err := manifest.ParseID(string(id)); err != nil {
-			return l, fmt.Errorf("label: %w", err)
-		}
-	}
-	return l, nil
 }
 
 // Label is the disk's label.
@@ -147,20 +109,23 @@ func (d *Disk) Label() Label { return d.label }
 
 // SetLabel replaces the label.
 func (d *Disk) SetLabel(l Label) error {
-	l.Format = labelFormat
-	b, err := json.Marshal(l)
-	if err != nil {
-		return err
+	b, err := l.Encode()
+	if err == nil {
+		err = d.Replace(LabelName, b)
 	}
-	if err := d.Replace(LabelName, append(b, '\n')); err != nil {
+	if err != nil {
 		return fmt.Errorf("writing the label of %s: %w", d.Path(), err)
 	}
 	d.label = l
 	return nil
 }
 
-// NewPack begins a pack of about size bytes; durable.ErrFull when the disk has no room for it beside the reserve.
+// NewPack begins a pack of at most size bytes; durable.ErrFull when the disk has no room for it beside the reserve.
+// The pack is published by committing it under manifest.PackName.
 func (d *Disk) NewPack(size int64) (*durable.File, error) {
+	if d.label.State == Sealed {
+		return nil, fmt.Errorf("disk %d (%s): %w", d.label.Disk, d.Path(), ErrSealed)
+	}
 	free, err := d.Free()
 	if err != nil {
 		return nil, err
@@ -171,26 +136,47 @@ func (d *Disk) NewPack(size int64) (*durable.File, error) {
 	return d.Dir.Create()
 }
 
-// Publish writes a commit's signature and manifest, as a vault has them. Identical ones that are there already are fine.
+// Publish writes a commit's signature and manifest, in this order, as a vault has them. Identical ones that are there already are
+// fine; others fail with manifest.ErrChain.
 func (d *Disk) Publish(ctx context.Context, m *manifest.Manifest, id manifest.Digest, body, signature []byte) error {
-	err := d.Put(ctx, manifest.SignatureName(m.Machine, m.Sequence, id), bytes.NewReader(signature))
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		err = d.Put(ctx, manifest.ManifestName(m.Machine, m.Sequence), bytes.NewReader(body))
+	err := d.put(ctx, manifest.SignatureName(m.Machine, m.Sequence, id), signature)
+	if err == nil {
+		err = d.put(ctx, manifest.ManifestName(m.Machine, m.Sequence), body)
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing manifest %d to disk %d: %w", m.Sequence, d.label.Disk, err)
+	if err != nil {
+		return fmt.Errorf("writing commit %d to disk %d: %w", m.Sequence, d.label.Disk, err)
 	}
 	return nil
 }
 
+func (d *Disk) put(ctx context.Context, name string, b []byte) error {
+	err := d.Put(ctx, name, bytes.NewReader(b))
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	there, err := manifest.ReadObject(ctx, d, name, manifest.MaxManifest)
+	if err == nil && !bytes.Equal(there, b) {
+		err = fmt.Errorf("%w: it has another %s", manifest.ErrChain, name)
+	}
+	return err
+}
+
 // Tidy removes what an interrupted run left: temporary files, and packs that keep doesn't want because no
-// commit lists them. Only the one who fills the disk may call it.
+// commit lists them. Only the one who fills the disk may call it; a sealed disk fails with ErrSealed.
 func (d *Disk) Tidy(ctx context.Context, keep func(manifest.Digest) bool) error {
+	err := d.tidy(ctx, keep)
+	if err != nil {
+		return fmt.Errorf("tidying disk %d: %w", d.label.Disk, err)
+	}
+	return nil
+}
+
+func (d *Disk) tidy(ctx context.Context, keep func(manifest.Digest) bool) error {
 	if d.label.State == Sealed {
-		return fmt.Errorf("disk %d is sealed; nothing is removed from it", d.label.Disk)
+		return ErrSealed
 	}
 	if err := d.Sweep(); err != nil {
-		return fmt.Errorf("tidying disk %d: %w", d.label.Disk, err)
+		return err
 	}
 	var orphans []string
 	err := d.List(ctx, manifest.PacksPrefix(d.label.Machine), func(name string, _ int64) error {
@@ -204,8 +190,5 @@ func (d *Disk) Tidy(ctx context.Context, keep func(manifest.Digest) bool) error 
 			err = d.Remove(ctx, name)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("tidying disk %d: %w", d.label.Disk, err)
-	}
-	return nil
+	return err
 }

@@ -1,157 +1,155 @@
 package disk
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
+	"runtime"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"waybill/manifest"
 )
 
-// ErrMedium says that a disk does not give back what was written to it.
-var ErrMedium = errors.New("the disk does not give back what was written to it")
-
-// Seal makes a disk ready to travel: it reads every pack back from the medium and compares
-// it with its name, writes README.txt and SHA256SUMS, and sets the label's state last. Read, if not nil,
-// counts the bytes that were read. Sealing a sealed disk checks it once more.
+// Seal makes a disk ready to travel. It checks that the disk has a commit signed by the machine's key and all packs that
+// its commits say it carries, reads everything back from the medium and compares packs with their names, writes README.txt and
+// SHA256SUMS, and sets the label's state last. What it finds wrong fails with ErrMedium, or with what manifest.ReadChain
+// says. Read, if not nil, counts the bytes that were read. Sealing a sealed disk checks it once more.
 func (d *Disk) Seal(ctx context.Context, key manifest.PublicKey, disks int, host string, now time.Time, read *atomic.Int64) error {
 	l := d.label
-	l.Disks, l.Host, l.Time, l.Packs, l.Bytes = disks, host, now.UTC().Truncate(time.Second), 0, 0
-	var last string // the newest manifest's name
-	err := d.List(ctx, manifest.ManifestsPrefix(l.Machine), func(name string, _ int64) error {
-		if _, _, ok := manifest.ParseManifestName(name); ok {
-			last = name
-		}
-		return nil
-	})
+	l.Disks, l.Host, l.Time = disks, host, now
+	if err := d.seal(ctx, l, key, read); err != nil {
+		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
+	}
+	return nil
+}
+
+func (d *Disk) seal(ctx context.Context, l Label, key manifest.PublicKey, read *atomic.Int64) error {
+	chain, err := d.commits(ctx, key)
 	if err != nil {
-		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
+		return err
 	}
-	if err := d.Replace(ReadmeName, readme(l, key, last, d.signatureOf(ctx, last))); err != nil {
-		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
+	last := chain.Last()
+	if err := d.Replace(ReadmeName, readme(l, key, last)); err != nil {
+		return err
 	}
-	var sums bytes.Buffer
-	err = d.List(ctx, "", func(name string, size int64) error {
-		if name == LabelName || name == SumsName {
-			return nil
-		}
-		sum, err := d.sum(ctx, name, read)
-		if err != nil {
-			return err
-		}
-		if _, digest, ok := manifest.ParsePackName(name); ok {
-			if sum != digest {
-				return fmt.Errorf("%s: %w", name, ErrMedium)
-			}
-			l.Packs++
-			l.Bytes += size
-		}
-		fmt.Fprintf(&sums, "%s  %s\n", sum, name)
-		return nil
-	})
+	sums, err := d.sums(ctx, read)
 	if err != nil {
-		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
+		return err
 	}
-	if err := d.Replace(SumsName, sums.Bytes()); err != nil {
-		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
+	if l.Packs, l.Bytes, err = d.account(chain, sums); err != nil {
+		return err
+	}
+	if err := d.Replace(SumsName, encodeSums(sums)); err != nil {
+		return err
 	}
 	l.State = Sealed
 	return d.SetLabel(l)
 }
 
-// sum hashes a file as it is on the medium, as far as the system lets its cache be passed by.
-func (d *Disk) sum(ctx context.Context, name string, read *atomic.Int64) (manifest.Digest, error) {
-	f, err := os.Open(filepath.Join(d.Path(), filepath.FromSlash(name)))
+// commits reads the chain of the disk's machine.
+func (d *Disk) commits(ctx context.Context, key manifest.PublicKey) (manifest.Chain, error) {
+	m, err := manifest.OpenMachine(ctx, d, d.label.Machine)
 	if err != nil {
-		return manifest.Digest{}, err
+		return manifest.Chain{}, err
+	}
+	if m.SigningKey != key {
+		return manifest.Chain{}, fmt.Errorf("%w: machine.json names the key %s, the machine has %s", ErrForeign, m.SigningKey, key)
+	}
+	chain, err := manifest.ReadChain(ctx, d, m)
+	if err == nil && len(chain.Links) == 0 {
+		err = errors.New("no commit is on it")
+	}
+	return chain, err
+}
+
+// sums hashes every file but those that change later.
+func (d *Disk) sums(ctx context.Context, read *atomic.Int64) ([]Sum, error) {
+	var sums []Sum
+	err := d.List(ctx, "", func(name string, size int64) error {
+		if name != LabelName && name != SumsName {
+			sums = append(sums, Sum{Name: name, size: size})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(d.readers())
+	for i := range sums {
+		g.Go(func() (err error) {
+			if ctx.Err() == nil {
+				sums[i].Digest, err = d.sum(ctx, sums[i], read)
+			}
+			return errors.Join(ctx.Err(), err)
+		})
+	}
+	return sums, g.Wait()
+}
+
+// readers is how many files are best read at once.
+func (d *Disk) readers() int {
+	if d.Rotating() {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// sum hashes a file as it is on the medium, as far as the system lets its cache be passed by.
+func (d *Disk) sum(ctx context.Context, s Sum, read *atomic.Int64) (sum manifest.Digest, err error) {
+	f, err := d.OpenUncached(s.Name)
+	if err != nil {
+		return sum, err
 	}
 	defer f.Close()
-	dropCache(f)
 	h := sha256.New()
 	buf := make([]byte, 1<<20)
-	for {
-		n, err := f.Read(buf)
+	for err == nil {
+		var n int
+		n, err = f.Read(buf)
 		h.Write(buf[:n])
 		if read != nil {
 			read.Add(int64(n))
 		}
-		if errors.Is(err, io.EOF) {
-			return manifest.Digest(h.Sum(nil)), nil
-		}
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil {
-			return manifest.Digest{}, err
+	}
+	if ctx.Err() != nil {
+		return sum, ctx.Err()
+	}
+	if err != io.EOF {
+		return sum, fmt.Errorf("%w: %w", ErrMedium, err)
+	}
+	return manifest.Digest(h.Sum(nil)), nil
+}
+
+// account makes sure that every pack is what its name says, and that none is missing that the disk should carry. It
+// returns their number and bytes.
+func (d *Disk) account(chain manifest.Chain, sums []Sum) (packs int, bytes int64, err error) {
+	sizes := map[manifest.Digest]int64{}
+	for _, s := range sums {
+		_, digest, ok := manifest.ParsePackName(s.Name)
+		if !ok {
+			continue
+		}
+		if s.Digest != digest {
+			return 0, 0, fmt.Errorf("%w: %s has the SHA-256 %s", ErrMedium, s.Name, s.Digest)
+		}
+		sizes[digest] = s.size
+		bytes += s.size
+	}
+	for _, l := range chain.Links {
+		for _, p := range l.Manifest.Packs {
+			if size, ok := sizes[p.Name]; p.Disk == d.label.Disk && (!ok || size != p.Size) {
+				return 0, 0, fmt.Errorf("%w: pack %s of commit %d is not there as it was written", ErrMedium, p.Name, l.Manifest.Sequence)
+			}
 		}
 	}
-}
-
-// signatureOf is the name of the signature that belongs to a manifest.
-func (d *Disk) signatureOf(ctx context.Context, name string) string {
-	m, seq, ok := manifest.ParseManifestName(name)
-	if !ok {
-		return ""
-	}
-	b, err := manifest.ReadObject(ctx, d, name, manifest.MaxManifest)
-	if err != nil {
-		return ""
-	}
-	return manifest.SignatureName(m, seq, manifest.Sum(b))
-}
-
-// readme explains the disk to whoever finds it.
-func readme(l Label, key manifest.PublicKey, last, signature string) []byte {
-	of := ""
-	if l.Disks > 0 {
-		of = fmt.Sprintf(" of %d", l.Disks)
-	}
-	text := `This is disk {n}{of} of a Waybill seed: the first full backup of a machine, on
-its way to the vault where the machine's later backups are kept. Everything on
-it that came from the machine is encrypted. Nobody can read it without the
-vault's passphrase or its recovery key, so it is of no use to a finder.
-
-   vault    {vault}
-   machine  {machine}
-   set      {set}
-
-IF YOU HAVE FOUND IT, please return it to the sender on the parcel.
-
-TO CHECK IT, no key is needed. In this directory:
-
-   sha256sum -c --quiet SHA256SUMS
-
-says nothing when every file is as it was written. That the list of packs was
-written by the machine, and by nobody on the way, is checked with
-
-   minisign -V -P {key} \
-     -m {manifest} \
-     -x {signature}
-
-where the key should be the one that the machine's owner tells you.
-
-TO IMPORT IT into the vault, which needs no key either:
-
-   waybill-ingest --vault VAULT THIS-DIRECTORY
-
-TO RESTORE from it, even without the vault: connect all disks of the set and run
-
-   waybill restore latest --from THIS-DIRECTORY [--from ...] --to TARGET
-
-with the passphrase or the recovery key. The format is documented byte by byte in
-Waybill's manifest/FORMAT.md; it is made of SHA-256, age, AES-256-GCM, Zstandard and
-BLAKE3, so it can be read without Waybill, too. The tree below this directory is
-that of a vault: machines/<machine>/packs holds the data, .../manifests the lists.
-`
-	r := strings.NewReplacer("{n}", fmt.Sprint(l.Disk), "{of}", of, "{vault}", string(l.Vault), "{machine}", string(l.Machine),
-		"{set}", string(l.Set), "{key}", string(key), "{manifest}", last, "{signature}", signature)
-	return []byte(r.Replace(text))
+	return len(sizes), bytes, nil
 }

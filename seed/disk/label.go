@@ -1,0 +1,78 @@
+package disk
+
+import (
+	"fmt"
+	"time"
+
+	"waybill/manifest"
+)
+
+// A State is how far a disk is.
+type State string
+
+// The states of a disk.
+const (
+	Filling State = "filling" // packs are still being written; not to be shipped
+	Sealed  State = "sealed"  // complete and read back
+)
+
+// A Label is label.json. It is for people and for finding disks; nothing that matters rests on it alone.
+type Label struct {
+	Vault   manifest.ID `json:"vault"`
+	Machine manifest.ID `json:"machine"`
+	Set     manifest.ID `json:"set"`
+	Disk    int         `json:"disk"`  // its number in the set, from 1
+	Disks   int         `json:"disks"` // how many the set has; 0 while that isn't known
+	State   State       `json:"state"`
+	Packs   int         `json:"packs"` // 0 until it is sealed, as is Bytes
+	Bytes   int64       `json:"bytes"` // of its packs
+	Time    time.Time   `json:"time"`  // of the last change
+	Host    string      `json:"host"`
+}
+
+const (
+	labelFormat = "waybill disk 1"
+	maxLabel    = 64 << 10
+	maxDisks    = 9999
+)
+
+// ParseLabel reads label.json; it fails with manifest.ErrFormat.
+func ParseLabel(b []byte) (Label, error) {
+	var l Label
+	if err := manifest.ParseDocument(b, maxLabel, labelFormat, &l); err != nil {
+		return Label{}, err
+	}
+	return l, l.check()
+}
+
+// Encode returns label.json. Time is cut to whole seconds. It fails with manifest.ErrFormat where ParseLabel would.
+func (l Label) Encode() ([]byte, error) {
+	l.Time = l.Time.UTC().Truncate(time.Second)
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return manifest.EncodeDocument(struct {
+		Format string `json:"format"`
+		Label
+	}{labelFormat, l})
+}
+
+func (l Label) check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("label: %w: %s", manifest.ErrFormat, fmt.Sprintf(format, args...))
+	}
+	for _, id := range []manifest.ID{l.Vault, l.Machine, l.Set} {
+		if _, err := manifest.ParseID(string(id)); err != nil {
+			return fmt.Errorf("label: %w", err)
+		}
+	}
+	switch {
+	case l.State != Filling && l.State != Sealed:
+		return bad("the state %.40q", l.State)
+	case l.Disk < 1 || l.Disk > maxDisks || l.Disks < 0 || l.Disks > maxDisks || l.State == Sealed && l.Disks < l.Disk:
+		return bad("disk %d of %d", l.Disk, l.Disks)
+	case l.Packs < 0 || l.Bytes < 0:
+		return bad("%d packs of %d bytes", l.Packs, l.Bytes)
+	}
+	return nil
+}
