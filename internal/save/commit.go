@@ -89,7 +89,16 @@ func (s *session) flushAll() error {
 }
 
 // commit stores the point's record, makes the packs durable, and publishes the manifest that lists them.
+// After a failure there are no more commits: a later one would take chunks for stored that are
+// in the packs of the one that failed, and not list them.
 func (s *session) commit(state string, root catalog.Entry) error {
+	if s.broken == nil {
+		s.broken = s.tryCommit(state, root)
+	}
+	return s.broken
+}
+
+func (s *session) tryCommit(state string, root catalog.Entry) error {
 	point := s.point(state, root)
 	body, err := point.Encode()
 	if err != nil {

@@ -56,7 +56,7 @@ func (s *session) walk(ctx context.Context) (catalog.Entry, error) {
 	for _, w := range s.workers {
 		s.owners.add(w.users, w.groups)
 	}
-	return s.tree.entry, s.tasks.err
+	return s.tree.entry, s.tasks.cause()
 }
 
 // run takes tasks until the tree is done or something failed.
