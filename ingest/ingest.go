@@ -42,17 +42,26 @@ type Options struct {
 	Host     string // this one's name, for the receipt
 	Tool     string // program and version
 	Now      func() time.Time
-	Workers  int       // packs under way at once; default one a processor, 1 suits one rotating disk
+	Workers  int       // packs read at once from each source; default one a processor, but one from a disk that turns
 	Progress *Progress // may be nil
 }
 
 func (o *Options) defaults() {
-	if o.Workers <= 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
-	}
 	if o.Progress == nil {
 		o.Progress = &Progress{}
 	}
+}
+
+// workers is how many packs are read at once from a source.
+func (o *Options) workers(t *tree) int {
+	medium, ok := t.Reader.(interface{ Rotating() bool })
+	switch {
+	case o.Workers > 0:
+		return o.Workers
+	case ok && medium.Rotating():
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // Progress counts what a run has done; read it at any time. The totals are known once the manifests are read.

@@ -29,7 +29,7 @@ const (
 
 var when = time.Date(2026, 11, 24, 12, 30, 5, 0, time.UTC)
 
-// A world is a vault with a registered machine, and two disks of a seed of two commits.
+// A world is a vault with a registered machine, and two disks of its seed.
 type world struct {
 	t        testing.TB
 	vaultKey *manifest.Signer
@@ -42,14 +42,22 @@ type world struct {
 	random   *rand.ChaCha8
 }
 
+// newWorld has a seed of two commits.
 func newWorld(t testing.TB) *world {
+	w := newEmptyWorld(t)
+	w.commit(3, 1000)
+	w.commit(4, 3<<19)
+	return w
+}
+
+func newEmptyWorld(t testing.TB) *world {
 	w := &world{t: t, random: rand.NewChaCha8([32]byte{1})}
 	var err error
 	w.vaultKey, err = manifest.NewSigner()
 	w.must(err)
 	w.signer, err = manifest.NewSigner()
 	w.must(err)
-	w.vault, err = vault.Open(t.TempDir())
+	w.vault, err = vault.Open(tempDir(t))
 	w.must(err)
 	t.Cleanup(func() { w.vault.Close() })
 	w.register(w.vault, w.signer)
@@ -57,15 +65,23 @@ func newWorld(t testing.TB) *world {
 	w.must(err)
 	w.put(w.vault, manifest.ReceiptKeyName, secret)
 	for n := 1; n <= 2; n++ {
-		d, err := disk.Create(t.TempDir(), disk.Label{Vault: vaultID, Machine: machineID, Set: setID, Disk: n, Time: when})
+		d, err := disk.Create(tempDir(t), disk.Label{Vault: vaultID, Machine: machineID, Set: setID, Disk: n, Time: when})
 		w.must(err)
 		t.Cleanup(func() { d.Close() })
 		w.register(d, w.signer)
 		w.disks = append(w.disks, d)
 	}
-	w.commit(3, 1000)
-	w.commit(4, 3<<19)
 	return w
+}
+
+// tempDir is in memory where that can be had: many worlds are made, and each file is synced.
+func tempDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "waybill-ingest-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func (w *world) must(err error) {
@@ -437,6 +453,26 @@ func TestVerifyDisk(t *testing.T) {
 	var incomplete *IncompleteError
 	if _, err = Verify(t.Context(), w.sources(1)[0], Options{}); !errors.As(err, &incomplete) || len(incomplete.Missing) != 1 {
 		t.Errorf("%v", err)
+	}
+}
+
+// The keys on a sealed disk are checked against its SHA256SUMS.
+func TestVerifySealed(t *testing.T) {
+	w := newWorld(t)
+	d := w.disks[0]
+	w.must(d.Seal(t.Context(), w.signer.Public(), 2, "db1", when, nil))
+	if r, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || r.Label.State != disk.Sealed || len(r.Extra) != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	w.flip(filepath.Join(d.Path(), filepath.FromSlash(manifest.MachineKeyName(machineID))))
+	w.must(os.Remove(filepath.Join(d.Path(), filepath.FromSlash(manifest.RecoveryName))))
+	var damaged *DamagedError
+	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.As(err, &damaged) || len(damaged.Damaged) != 2 {
+		t.Errorf("changed keys: %v", err)
+	}
+	w.replace(d, disk.SumsName, []byte("x\n"))
+	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.Is(err, manifest.ErrFormat) {
+		t.Errorf("changed sums: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -86,23 +87,39 @@ func (j *job) found(w *want, where string, size int64) bool {
 	return size == w.Size
 }
 
-// fetchAll imports all packs that the vault lacks. Memory is bounded by what the store needs for one
-// Put, times the workers.
+// fetchAll imports all packs that the vault lacks, from all trees at once. Memory is bounded by what the store needs for
+// one Put, times the workers.
 func (j *job) fetchAll(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(j.opts.Workers)
+	byTree := map[*tree][]*want{}
 	for _, w := range j.wants {
-		if len(w.trees) == 0 {
-			continue
+		if len(w.trees) > 0 {
+			byTree[w.trees[0]] = append(byTree[w.trees[0]], w)
 		}
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return j.fetch(ctx, w)
-		})
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for t, wants := range byTree {
+		each(ctx, g, j.opts.workers(t), wants, j.fetch)
 	}
 	return g.Wait()
+}
+
+// each has so many workers of g do something with every item.
+func each[T any](ctx context.Context, g *errgroup.Group, workers int, items []T, do func(context.Context, T) error) {
+	var next atomic.Int64
+	for range workers {
+		g.Go(func() error {
+			for ctx.Err() == nil {
+				i := next.Add(1) - 1
+				if i >= int64(len(items)) {
+					return nil
+				}
+				if err := do(ctx, items[i]); err != nil {
+					return err
+				}
+			}
+			return ctx.Err()
+		})
+	}
 }
 
 // fetch imports one pack from the first tree whose copy is good.

@@ -37,8 +37,8 @@ type Verified struct {
 	Gaps    []int          // commits, by number, that are not there
 }
 
-// Verify checks a disk or a vault without any key: each machine's document and chain of commits, receipts, and every pack against
-// its name. A disk need only have the packs that are its own, and no earlier commits than its seed's.
+// Verify checks a disk or a vault without any key: each machine's document and chain of commits, receipts, every pack against
+// its name, and on a sealed disk all other files against SHA256SUMS. A disk need only have the packs that are its own, and no earlier commits than its seed's.
 //
 // The report is nil when the tree could not be opened. The error joins everything that is not as it should be: manifest.ErrSignature,
 // manifest.ErrFormat and manifest.ErrChain for documents, *DamagedError, *IncompleteError. Extra files are no error.
@@ -63,12 +63,15 @@ func Verify(ctx context.Context, s Source, o Options) (*VerifyReport, error) {
 			c.errs = append(c.errs, fmt.Errorf("machine %s: %w", id, err))
 		}
 	}
-	err = c.packs(ctx)
+	if t.label != nil && t.label.State == disk.Sealed {
+		c.errs = append(c.errs, c.sums(ctx))
+	}
+	c.errs = append(c.errs, c.packs(ctx))
 	c.conclude()
 	if ctx.Err() != nil {
 		return c.report, ctx.Err()
 	}
-	return c.report, errors.Join(append(c.errs, err)...)
+	return c.report, errors.Join(c.errs...)
 }
 
 // list is all files of a tree with their sizes.
@@ -183,40 +186,59 @@ func (c *check) damaged(name string, err error) {
 
 // packs reads every pack once, several at a time.
 func (c *check) packs(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(c.opts.Workers)
 	buffers := sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
-	for _, p := range c.present {
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			buf := buffers.Get().(*[]byte)
-			defer buffers.Put(buf)
-			c.pack(ctx, p, *buf)
-			return ctx.Err()
-		})
-	}
+	g, ctx := errgroup.WithContext(ctx)
+	each(ctx, g, c.opts.workers(c.tree), c.present, func(ctx context.Context, p listed) error {
+		buf := buffers.Get().(*[]byte)
+		defer buffers.Put(buf)
+		c.pack(ctx, p, *buf)
+		return ctx.Err()
+	})
 	return g.Wait()
 }
 
 func (c *check) pack(ctx context.Context, p listed, buf []byte) {
 	defer c.opts.Progress.Packs.Add(1)
 	b := newBody(ctx, c.tree.Source, p.machine, p.Pack, &c.opts.Progress.Bytes)
-	for {
-		if _, err := b.Read(buf); err == io.EOF {
-			break
-		} else if err != nil {
-			if ctx.Err() == nil {
-				c.damaged(b.name, err)
-			}
-			return
+	var err error
+	for err == nil {
+		_, err = b.Read(buf)
+	}
+	if err != io.EOF {
+		if ctx.Err() == nil {
+			c.damaged(b.name, err)
 		}
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.report.Packs++
 	c.report.Bytes += p.Size
+}
+
+// sums checks what a sealed disk's SHA256SUMS says of files that are no packs: keys are checked by nothing else here.
+func (c *check) sums(ctx context.Context) error {
+	b, err := manifest.ReadObject(ctx, c.tree, disk.SumsName, disk.MaxSums)
+	if err != nil {
+		return err
+	}
+	sums, err := disk.ParseSums(b)
+	if err != nil {
+		return err
+	}
+	for _, s := range sums {
+		if _, _, ok := manifest.ParsePackName(s.Name); ok {
+			continue
+		}
+		b, err := manifest.ReadObject(ctx, c.tree, s.Name, manifest.MaxManifest)
+		if err == nil && manifest.Sum(b) != s.Digest {
+			err = fmt.Errorf("%w: %s says otherwise", manifest.ErrFormat, disk.SumsName)
+		}
+		if err != nil {
+			c.damaged(s.Name, err)
+		}
+	}
+	return nil
 }
 
 // conclude puts the findings in order and into errors.

@@ -1,0 +1,186 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"waybill/internal/fault"
+	"waybill/manifest"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// A recorder notes the order of puts.
+type recorder struct {
+	Store
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (r *recorder) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	err := r.Store.Put(ctx, name, body)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.log.WriteString(regexp.MustCompile(`[0-9a-f]{16,}`).ReplaceAllString(name, "<digest>") + "\n")
+	}
+	return err
+}
+
+// TestCommitOrder pins the order in which a vault is written: what others rely on is there before it.
+func TestCommitOrder(t *testing.T) {
+	w := newWorld(t)
+	r := &recorder{Store: w.vault}
+	if _, err := Import(t.Context(), r, w.sources(1, 2), options()); err != nil {
+		t.Fatal(err)
+	}
+	// the packs of all commits come first, in any order
+	got := regexp.MustCompile(`packs/[0-9a-f]{2}/`).ReplaceAllString(r.log.String(), "packs/<aa>/")
+	golden := filepath.Join("testdata", "order.golden")
+	if *update {
+		w.must(os.WriteFile(golden, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	w.must(err)
+	if got != string(want) {
+		t.Errorf("the vault was written in this order:\n%s", got)
+	}
+}
+
+// TestVaultFails makes every operation of the vault fail once, in every way, and each time the vault
+// stays away after it, as when the network does.
+func TestVaultFails(t *testing.T) {
+	for _, when := range fault.Moments {
+		t.Run(when.String(), func(t *testing.T) {
+			for k := 1; ; k++ {
+				w := newSmallWorld(t)
+				script := &fault.Script{At: k, When: when, Down: true}
+				o := options()
+				o.Workers = 1
+				_, err := Import(t.Context(), fault.Store{Inner: w.vault, Script: script}, w.sources(1, 2), o)
+				if !script.Tripped() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				if err == nil {
+					t.Errorf("operation %d failed, and nobody noticed", k)
+				}
+				// what is committed is whole, at any moment
+				r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{})
+				if err != nil {
+					t.Errorf("after operation %d: %v", k, err)
+				}
+				for _, name := range r.Extra {
+					if !strings.HasSuffix(name, ".minisig") && !strings.Contains(name, "/packs/") {
+						t.Errorf("after operation %d there is %s", k, name)
+					}
+				}
+				if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+					t.Errorf("going on after operation %d: %v", k, err)
+				}
+				if r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil || r.Packs != len(w.packs) || r.Machines[0].Commits != 2 {
+					t.Errorf("in the end, after operation %d: %+v, %v", k, r, err)
+				}
+			}
+		})
+	}
+}
+
+// TestSourceFails makes every operation on a disk fail once. Whatever could be read is imported, and nothing else.
+func TestSourceFails(t *testing.T) {
+	for _, when := range fault.Moments {
+		t.Run(when.String(), func(t *testing.T) {
+			for k := 1; ; k++ {
+				w := newSmallWorld(t)
+				script := &fault.Script{At: k, When: when}
+				sources := w.sources(1, 2)
+				sources[0].Reader = fault.Store{Inner: w.disks[0], Script: script}
+				_, err := Import(t.Context(), w.vault, sources, options())
+				if !script.Tripped() {
+					if err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+				if err == nil {
+					t.Errorf("operation %d failed, and nobody noticed", k)
+				}
+				var incomplete *IncompleteError
+				if _, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil && !errors.As(err, &incomplete) {
+					t.Errorf("after operation %d: %v", k, err)
+				}
+				if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+					t.Errorf("going on after operation %d: %v", k, err)
+				}
+				if r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil || r.Packs != len(w.packs) {
+					t.Errorf("in the end, after operation %d: %+v, %v", k, r, err)
+				}
+			}
+		})
+	}
+}
+
+// newSmallWorld is newWorld with packs of a few bytes.
+func newSmallWorld(t *testing.T) *world {
+	w := newEmptyWorld(t)
+	w.commit(2, 100)
+	w.commit(1, 10)
+	return w
+}
+
+// A store may ask for the size first, and may read again from the start.
+func TestBodySeeks(t *testing.T) {
+	w := newSmallWorld(t)
+	p, path := w.pack(1)
+	content, err := os.ReadFile(path)
+	w.must(err)
+	b := newBody(t.Context(), w.sources(1)[0], machineID, p, &new(Progress).Bytes)
+	if n, err := b.Seek(0, io.SeekEnd); n != p.Size || err != nil {
+		t.Errorf("the size: %d, %v", n, err)
+	}
+	for range 2 {
+		if _, err := b.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("it reads %d bytes, %v", len(got), err)
+		}
+	}
+	for _, bad := range []int64{-1, p.Size + 1} {
+		if _, err := b.Seek(bad, io.SeekStart); err == nil {
+			t.Errorf("sought to %d", bad)
+		}
+	}
+	if _, err := b.Seek(-5, io.SeekEnd); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Read(make([]byte, 1)); err == nil {
+		t.Error("read what was not hashed from the start")
+	}
+}
+
+// The last bytes of a damaged pack are never handed out, not even to who asks for exactly its size.
+func TestBodyKeepsDamageBack(t *testing.T) {
+	w := newSmallWorld(t)
+	p, path := w.pack(1)
+	w.flip(path)
+	b := newBody(t.Context(), w.sources(1)[0], machineID, p, &new(Progress).Bytes)
+	got := make([]byte, p.Size)
+	if n, err := io.ReadFull(b, got); n == len(got) || !errors.Is(err, manifest.ErrFormat) {
+		t.Errorf("%d of %d bytes, %v", n, len(got), err)
+	}
+	if _, err := b.Read(got); !errors.Is(err, manifest.ErrFormat) {
+		t.Errorf("after it: %v", err)
+	}
+}
