@@ -12,6 +12,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -132,10 +133,11 @@ func ParseEntry(b []byte) (e Entry, err error) {
 	d := decoder{b: b}
 	e.Kind = Kind(d.byte())
 	e.Flags = Flags(d.uvarint(1 << 7))
-	if e.Kind < File || e.Kind > BlockDevice || e.Flags&^allFlags != 0 {
+	if e.Kind < File || e.Kind > BlockDevice || e.Flags&^allFlags != 0 || e.Flags&byReference != 0 && e.Kind != File {
 		return e, damaged("an entry of an unknown kind, or made by a newer version")
 	}
 	e.Name = d.bytes(maxName)
+	d.bad = d.bad || !validName(e.Name)
 	e.Inode = d.uvarint(1<<64 - 1)
 	e.Mtime, e.Ctime = d.time(), d.time()
 	e.Mode, e.UID, e.GID = uint32(d.uvarint(07777)), uint32(d.uvarint(1<<32-1)), uint32(d.uvarint(1<<32-1))
@@ -162,6 +164,11 @@ func ParseEntry(b []byte) (e Entry, err error) {
 		return e, damaged("an entry that does not parse")
 	}
 	return e, nil
+}
+
+// validName tells whether a name stays within its directory: a catalogue may be a stranger's.
+func validName(b []byte) bool {
+	return bytes.IndexByte(b, '/') < 0 && bytes.IndexByte(b, 0) < 0 && string(b) != "." && string(b) != ".."
 }
 
 const (

@@ -89,10 +89,10 @@ func (d *decoder) items(size int64, partial bool) []byte {
 	total := int64(0)
 	for n := 0; len(d.b) > 0 && !d.bad; n++ {
 		it := d.item()
-		total += it.Length
-		if n == maxInline || total > size {
+		if n == maxInline || it.Length > size-total {
 			d.fail()
 		}
+		total += it.Length
 	}
 	if total != size && !partial {
 		d.fail()

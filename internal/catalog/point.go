@@ -3,8 +3,10 @@ package catalog
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
+	"waybill/internal/pack"
 	"waybill/manifest"
 )
 
@@ -70,17 +72,28 @@ const MaxProblems = 10_000
 
 const pointFormat = "waybill point 1"
 
-// Encode returns the record's bytes.
+// Encode returns the record's bytes. It drops problems from the end of the list, not from their count, until
+// the record fits a chunk.
 func (p *Point) Encode() ([]byte, error) {
 	p.Format = pointFormat
 	if p.Roots == nil {
 		p.Roots = []string{}
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(p)
-	return b.Bytes(), err
+	for {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(p); err != nil {
+			return nil, fmt.Errorf("encoding a recovery point's record: %w", err)
+		}
+		if b.Len() <= pack.MaxCatalogueChunk {
+			return b.Bytes(), nil
+		}
+		if len(p.Problems) == 0 {
+			return nil, fmt.Errorf("a recovery point's record of %d bytes: the format allows %d", b.Len(), pack.MaxCatalogueChunk)
+		}
+		p.Problems = p.Problems[:len(p.Problems)/2]
+	}
 }
 
 // ParsePoint reads a record; what is no record, or of a newer format, fails with pack.ErrDamaged.

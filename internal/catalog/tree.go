@@ -3,7 +3,6 @@ package catalog
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -27,6 +26,7 @@ type Cursor struct {
 	loader Loader
 	stack  [][]byte // what is left of the index nodes on the way down
 	leaf   []byte
+	last   []byte // the last entry's name
 	err    error
 }
 
@@ -60,11 +60,12 @@ func (c *Cursor) Next() []byte {
 	}
 	d := decoder{b: c.leaf}
 	entry := d.bytes(maxNodeBytes)
-	if d.bad || len(entry) == 0 {
-		c.err = damaged("a directory node that does not parse")
+	name := EntryName(entry)
+	if d.bad || bytes.Compare(name, c.last) <= 0 {
+		c.err = damaged("a directory node that does not parse, or is out of order")
 		return nil
 	}
-	c.leaf = d.b
+	c.leaf, c.last = d.b, name
 	return entry
 }
 
@@ -159,7 +160,10 @@ func Lookup(ctx context.Context, l Loader, node pack.ID, name []byte) (Entry, er
 			return Entry{}, fs.ErrNotExist
 		}
 	}
-	return Entry{}, errors.Join(c.Err(), fs.ErrNotExist)
+	if c.Err() != nil {
+		return Entry{}, c.Err()
+	}
+	return Entry{}, fs.ErrNotExist
 }
 
 // Resolve walks from a root entry down a path of names separated by '/'.
@@ -180,7 +184,7 @@ func Resolve(ctx context.Context, l Loader, root Entry, path []byte) (Entry, err
 	return e, nil
 }
 
-// Content yields a file's items in order, loading a node at a time.
+// Content yields a file's items in order, loading a node at a time. They never cover more than the file's size.
 func Content(ctx context.Context, l Loader, e Entry) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		if e.Node.IsZero() {
@@ -189,6 +193,9 @@ func Content(ctx context.Context, l Loader, e Entry) iter.Seq2[Item, error] {
 		}
 		total := int64(0)
 		ok := contentNode(ctx, l, e.Node, 0, func(it Item, err error) bool {
+			if it.Length > e.Size-total {
+				return yield(Item{}, damaged("the content of a file is more than its size")) && false
+			}
 			total += it.Length
 			return yield(it, err)
 		})

@@ -55,7 +55,11 @@ func diff(ctx context.Context, l Loader, old, new pack.ID, path *[]byte, f func(
 	length := len(*path)
 	a, b := NewCursor(ctx, l, old), NewCursor(ctx, l, new)
 	x, y := a.Next(), b.Next()
-	for x != nil || y != nil {
+	for (x != nil || y != nil) && a.Err() == nil && b.Err() == nil {
+		if bytes.Equal(x, y) {
+			x, y = a.Next(), b.Next()
+			continue
+		}
 		order := compareNames(x, y)
 		var c Change
 		var err error
