@@ -42,3 +42,14 @@ func BenchmarkRun(b *testing.B) {
 	b.ReportMetric(float64(s.Files+s.Directories+s.Others)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }
 
+func BenchmarkCheck(b *testing.B) {
+	m, saved := corpus(b)
+	d := m.open(true)
+	points := d.Points(b.Context())
+	b.SetBytes(saved.Point.Stats.Bytes)
+	for b.Loop() {
+		if _, err := restore.Check(b.Context(), d, points, restore.CheckOptions{Dedupe: m.writer.Dedupe}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func (c *collisions) String() string {
 func (c *collisions) directory(ctx context.Context, h *handle, d *dir, node pack.ID, sel *selection) error {
 	defer h.Close()
 	ignore := func([]byte, string) {} // the restore itself reports damage
-	return children(ctx, c.src, node, sel, ignore, func(e catalog.Entry, _ []byte, below *selection) error {
+	return children(ctx, &c.locator, node, sel, ignore, func(e catalog.Entry, _ []byte, below *selection) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func (h *handle) lstat(name string) (st stat, err error) {
 	const mask = unix.STATX_BASIC_STATS | unix.STATX_BTIME
 	err = retry(func() error { return unix.Statx(h.sys.fd, name, unix.AT_SYMLINK_NOFOLLOW, mask, &x) })
 	if err != nil {
-		return st, &fs.PathError{Op: "stat", Path: name, Err: err}
+		return st, fmt.Errorf("looking at it: %w", err)
 	}
 	st = stat{kind: kinds[x.Mode>>12], mode: uint32(x.Mode & 0o7777), uid: x.Uid, gid: x.Gid, size: int64(x.Size),
 		mtime: timeOf(x.Mtime), changed: timeOf(x.Ctime), born: timeOf(x.Ctime)}
@@ -95,7 +95,7 @@ func (h *handle) create(name string, e *catalog.Entry, private bool, m *manner) 
 		return err
 	})
 	if err != nil {
-		return output{}, &fs.PathError{Op: "create", Path: name, Err: err}
+		return output{}, fmt.Errorf("creating it: %w", err)
 	}
 	out := output{fd: fd, made: birth{mode: perm, uid: m.uid, gid: h.newGID(m)}}
 	if h.sys.hasACL || m.umask == allBits {
@@ -117,7 +117,7 @@ func (h *handle) newGID(m *manner) uint32 {
 func (h *handle) reopen(name string) (output, error) {
 	fd, err := unix.Openat(h.sys.fd, name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return output{}, &fs.PathError{Op: "open", Path: name, Err: err}
+		return output{}, fmt.Errorf("opening it again: %w", err)
 	}
 	out := output{fd: fd, made: birth{mode: unknownMode}}
 	var st unix.Stat_t
@@ -145,7 +145,7 @@ func (h *handle) make(name string, e *catalog.Entry, m *manner) error {
 		err = unix.Mknodat(h.sys.fd, name, unix.S_IFBLK|0o600, int(unix.Mkdev(e.Major, e.Minor)))
 	}
 	if err != nil {
-		return &fs.PathError{Op: "create", Path: name, Err: err}
+		return fmt.Errorf("making it: %w", err)
 	}
 	if err := h.dressOther(name, e, m); err != nil {
 		return &metadataError{err}
@@ -157,7 +157,7 @@ func (h *handle) make(name string, e *catalog.Entry, m *manner) error {
 func (h *handle) link(from *handle, old, name string) error {
 	err := retry(func() error { return unix.Linkat(from.sys.fd, old, h.sys.fd, name, 0) })
 	if err != nil {
-		return &os.LinkError{Op: "link", Old: old, New: name, Err: err}
+		return fmt.Errorf("linking it: %w", err)
 	}
 	return nil
 }
@@ -169,7 +169,7 @@ func (h *handle) publish(temp, name string) error {
 		return h.publishByLink(temp, name) // the file system doesn't know the flag
 	}
 	if err != nil {
-		return &os.LinkError{Op: "rename", Old: temp, New: name, Err: err}
+		return fmt.Errorf("giving it its name: %w", err)
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func (h *handle) publishByLink(temp, name string) error {
 		return err
 	}
 	if _, err := h.lstat(name); err == nil {
-		return &os.LinkError{Op: "rename", Old: temp, New: name, Err: fs.ErrExist}
+		return fmt.Errorf("giving it its name: %w", fs.ErrExist)
 	}
 	return h.root.Rename(temp, name)
 }
@@ -195,7 +195,7 @@ func (h *handle) replace(temp, name string) error {
 	err := h.rename(temp, name)
 	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) {
 		if unix.Unlinkat(h.sys.fd, name, unix.AT_REMOVEDIR) != nil {
-			return &os.LinkError{Op: "rename", Old: temp, New: name, Err: fs.ErrExist}
+			return fmt.Errorf("giving it its name: %w", fs.ErrExist)
 		}
 		err = h.rename(temp, name)
 	}
@@ -205,7 +205,7 @@ func (h *handle) replace(temp, name string) error {
 func (h *handle) rename(temp, name string) error {
 	err := retry(func() error { return unix.Renameat(h.sys.fd, temp, h.sys.fd, name) })
 	if err != nil {
-		return &os.LinkError{Op: "rename", Old: temp, New: name, Err: err}
+		return fmt.Errorf("giving it its name: %w", err)
 	}
 	return nil
 }

@@ -133,6 +133,18 @@ func (l *ledger) done(target *handle) error {
 	if err := target.sync(); err != nil {
 		return fmt.Errorf("making durable what was restored: %w", full(err))
 	}
+	return l.remove(target)
+}
+
+// forget removes the ledger of a run that wrote nothing.
+func (l *ledger) forget(target *handle) error {
+	if l.resumed {
+		return nil
+	}
+	return l.remove(target)
+}
+
+func (l *ledger) remove(target *handle) error {
 	if err := target.root.Remove(l.name); err != nil {
 		return fmt.Errorf("removing the mark of an unfinished restore: %w", err)
 	}

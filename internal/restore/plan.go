@@ -40,7 +40,7 @@ func (p *planner) plan(ctx context.Context) error {
 
 // directory plans what is selected of a directory.
 func (p *planner) directory(ctx context.Context, d *dir, node pack.ID, sel *selection) error {
-	err := children(ctx, p.src, node, sel, func(name []byte, problem string) { p.report.damaged(d.path(name), problem) }, func(e catalog.Entry, raw []byte, below *selection) error {
+	err := children(ctx, &p.locator, node, sel, func(name []byte, problem string) { p.report.damaged(d.path(name), problem) }, func(e catalog.Entry, raw []byte, below *selection) error {
 		if e.Kind == catalog.Directory {
 			return p.enter(ctx, d, raw, below)
 		}
@@ -192,7 +192,7 @@ func (p *planner) content(ctx context.Context) error {
 	at := int32(len(p.batch.items) - 1)
 	it := p.batch.items[at]
 	off, found := int64(0), false
-	for c, err := range catalog.Content(ctx, p.src, it.entry) {
+	for c, err := range catalog.Content(ctx, &p.locator, it.entry) {
 		if err != nil && !isDamage(err) {
 			return err
 		}

@@ -22,7 +22,7 @@ type Report struct {
 
 	Damaged, Failed, Warnings                []Problem // not restored: the backup's fault; the target's; restored, but not quite
 	DamagedCount, FailedCount, WarningsCount int64
-	Missing                                  []manifest.Digest // packs of the chain that are nowhere, needed or not
+	Missing                                  []manifest.Digest // packs of the chain that no store has, or has without a readable table; needed or not
 }
 
 // A Problem is what is wrong with an entry. Its path is escaped as manifest.EscapePath does.

@@ -128,21 +128,25 @@ func Run(ctx context.Context, src Source, point *domain.Point, opts Options) (*R
 		return nil, err
 	}
 	defer r.close()
-	missing, err := src.CoverData(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.report.Missing = missing
-	if opts.Conflict == Fail {
-		if err := r.lookAhead(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.prepare(ctx); err != nil {
+		return nil, errors.Join(err, r.ledger.forget(r.target))
 	}
 	if err := r.all(ctx); err != nil {
 		r.abandon()
 		return &r.report.Report, err
 	}
 	return &r.report.Report, r.finish()
+}
+
+// prepare does what comes before anything is written.
+func (r *run) prepare(ctx context.Context) (err error) {
+	if r.report.Missing, err = r.src.CoverData(ctx); err != nil {
+		return err
+	}
+	if r.opts.Conflict == Fail {
+		return r.lookAhead(ctx)
+	}
+	return nil
 }
 
 // all plans and works until everything is done.

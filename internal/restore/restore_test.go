@@ -107,6 +107,9 @@ func TestConflicts(t *testing.T) {
 		if _, err := os.Lstat(to + src + "/sub/same"); err == nil {
 			t.Error("something was restored although there was a conflict")
 		}
+		if left, _ := filepath.Glob(to + "/.waybill*"); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
 		clean := temp(t)
 		write(t, clean+src+"/sub/mine", []byte("mine"))
 		m.restore(restore.Options{To: clean, Conflict: restore.Fail})

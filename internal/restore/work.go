@@ -3,11 +3,8 @@ package restore
 import (
 	"bytes"
 	"context"
-	"sync"
 
 	"waybill/internal/catalog"
-	"waybill/internal/pack"
-	"waybill/internal/pack/index"
 )
 
 // A worker opens frames and makes entries. Its fields are its own.
@@ -153,38 +150,6 @@ func (w *worker) elsewhere(r *ref, was error) ([]byte, error) {
 	}
 	b, err := w.src.Chunk(r.id, frame, loc)
 	return bytes.Clone(b), err
-}
-
-// A locator finds chunks, and has the index made anew once when it turns out to be wrong.
-type locator struct {
-	src  Source
-	mu   sync.RWMutex // held for writing while the index is being made
-	once sync.Once
-	err  error
-}
-
-func (l *locator) find(ctx context.Context, id pack.ID) (index.Loc, bool) {
-	l.mu.RLock()
-	loc, ok := l.src.Locate(id)
-	l.mu.RUnlock()
-	if ok {
-		return loc, true
-	}
-	if l.renew(ctx) != nil {
-		return loc, false
-	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.src.Locate(id)
-}
-
-func (l *locator) renew(ctx context.Context) error {
-	l.once.Do(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		_, l.err = l.src.Rebuild(ctx)
-	})
-	return l.err
 }
 
 // finishItem settles an item that was made in one go: err is what build returned.
