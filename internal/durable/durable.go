@@ -24,6 +24,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrFull says that the file system has no room left, or the user no quota.
@@ -36,6 +37,8 @@ type Dir struct {
 	open    handles
 	buffers sync.Pool // of *[]byte, for copying
 	trace   func(op string)
+
+	promised atomic.Int64 // bytes set aside for files being written
 
 	mu   sync.Mutex
 	made map[string]bool // directories known to be durable in the one above; guarded by mu
@@ -90,6 +93,12 @@ func CheckName(name string) error {
 		return &fs.PathError{Op: "name", Path: name, Err: fs.ErrInvalid}
 	}
 	return nil
+}
+
+// Free is how many bytes an ordinary user may still write, beside what CreateSized has set aside.
+func (d *Dir) Free() (int64, error) {
+	free, err := d.free()
+	return max(free-d.promised.Load(), 0), err
 }
 
 // makeDirs makes sure that a directory and all above it exist and survive power loss. A directory that

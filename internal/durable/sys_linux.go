@@ -67,6 +67,12 @@ func syncDir(root *os.Root, dir string) error {
 	return nil
 }
 
+// startWriting has the system write a part of a file to its medium, and doesn't wait: sync_file_range(2). Whether that
+// succeeds, Sync will tell.
+func startWriting(f *os.File, offset, n int64) {
+	unix.SyncFileRange(int(f.Fd()), offset, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // settle has nothing to do: a name is durable when its directory is synced.
 func settle(*os.File) error { return nil }
 
@@ -108,8 +114,7 @@ func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(er
 
 func notDirectory(err error) bool { return errors.Is(err, unix.ENOTDIR) }
 
-// Free is how many bytes an ordinary user may still write.
-func (d *Dir) Free() (int64, error) {
+func (d *Dir) free() (int64, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
 		return 0, err

@@ -88,6 +88,9 @@ func errno(err error) error {
 // syncDir does nothing: NTFS journals its directories, and Windows lets no one flush them.
 func syncDir(*os.Root, string) error { return nil }
 
+// startWriting does nothing: Windows writes when it likes.
+func startWriting(*os.File, int64, int64) {}
+
 // settle flushes the file once more: on NTFS that writes the journal up to the rename.
 func settle(f *os.File) error { return f.Sync() }
 
@@ -120,8 +123,7 @@ func isFull(err error) bool {
 
 func notDirectory(err error) bool { return errors.Is(err, windows.ERROR_DIRECTORY) }
 
-// Free is how many bytes the user may still write.
-func (d *Dir) Free() (int64, error) {
+func (d *Dir) free() (int64, error) {
 	p, err := windows.UTF16PtrFromString(d.path)
 	if err != nil {
 		return 0, err

@@ -14,10 +14,24 @@ import (
 
 // A File is being written and not visible yet. One goroutine at a time may use it.
 type File struct {
-	dir  *Dir
-	f    *os.File
-	temp string
-	err  error // of the first Write that failed
+	dir     *Dir
+	f       *os.File
+	temp    string
+	promise int64 // bytes that Free counts as used, and that are not written yet
+	size    int64
+	ahead   int64 // up to here the system was told to write to the medium
+	err     error // of the first Write that failed
+}
+
+// CreateSized is Create for a file that will have at most size bytes. Until it is done, Free doesn't count what is set aside for
+// it. That is a promise among the writers of this Dir; others may still fill the disk.
+func (d *Dir) CreateSized(size int64) (*File, error) {
+	f, err := d.Create()
+	if err == nil {
+		f.promise = size
+		d.promised.Add(size)
+	}
+	return f, err
 }
 
 // Create begins a file. It holds a lock, so that Sweep knows that its writer is alive, until Commit or Abort.
@@ -70,7 +84,22 @@ func (f *File) Write(p []byte) (int, error) {
 	}
 	n, err := f.f.Write(p)
 	f.err = full(err)
+	f.redeem(min(int64(n), f.promise))
+	f.size += int64(n)
+	if f.size-f.ahead >= writeAhead { // or Commit would have to wait for everything
+		startWriting(f.f, f.ahead, f.size-f.ahead)
+		f.ahead = f.size
+	}
 	return n, f.err
+}
+
+// writeAhead is how many bytes are left to the system's caches before it is told to write them.
+const writeAhead = 8 << 20
+
+// redeem takes back that part of the promise.
+func (f *File) redeem(n int64) {
+	f.promise -= n
+	f.dir.promised.Add(-n)
 }
 
 // Commit makes the content durable and publishes it under name. When the name exists it fails with
@@ -108,6 +137,7 @@ func (f *File) ready(name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
+	f.redeem(f.promise)
 	if f.err != nil {
 		return f.err
 	}
@@ -132,6 +162,7 @@ func (f *File) settle(name string) error {
 
 // Abort drops the file. After Commit it does nothing.
 func (f *File) Abort() {
+	f.redeem(f.promise)
 	if f.f.Close() != nil {
 		return // done with already
 	}

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -47,6 +48,7 @@ const Reserve = 64 << 20
 type Disk struct {
 	*durable.Dir
 	label Label
+	room  sync.Mutex // held while room for a pack is looked for
 }
 
 // Create begins a disk in an existing directory that holds nothing but, perhaps, what file systems put there themselves;
@@ -120,12 +122,15 @@ func (d *Disk) SetLabel(l Label) error {
 	return nil
 }
 
-// NewPack begins a pack of at most size bytes; durable.ErrFull when the disk has no room for it beside the reserve.
+// NewPack begins a pack of at most size bytes; durable.ErrFull when the disk has no room for it beside the reserve and the packs
+// that are being written.
 // The pack is published by committing it under manifest.PackName.
 func (d *Disk) NewPack(size int64) (*durable.File, error) {
 	if d.label.State == Sealed {
 		return nil, fmt.Errorf("disk %d (%s): %w", d.label.Disk, d.Path(), ErrSealed)
 	}
+	d.room.Lock()
+	defer d.room.Unlock()
 	free, err := d.Free()
 	if err != nil {
 		return nil, err
@@ -133,7 +138,7 @@ func (d *Disk) NewPack(size int64) (*durable.File, error) {
 	if free < size+min(size, Reserve) {
 		return nil, fmt.Errorf("disk %d (%s) has only %d MiB free: %w", d.label.Disk, d.Path(), free>>20, durable.ErrFull)
 	}
-	return d.Dir.Create()
+	return d.CreateSized(size)
 }
 
 // Publish writes a commit's signature and manifest, in this order, as a vault has them. Identical ones that are there already are

@@ -399,6 +399,12 @@ func TestFull(t *testing.T) {
 	if _, err := f.NewPack(600 << 10); !errors.Is(err, durable.ErrFull) {
 		t.Errorf("a pack that would use the reserve: %v", err)
 	}
+	begun, err := f.NewPack(400 << 10)
+	f.must(err)
+	if _, err := f.NewPack(400 << 10); !errors.Is(err, durable.ErrFull) {
+		t.Errorf("a second pack beside one that is begun: %v", err)
+	}
+	begun.Abort()
 	f.pack(strings.Repeat("x", 400<<10))
 	if _, err := f.NewPack(400 << 10); !errors.Is(err, durable.ErrFull) {
 		t.Errorf("a pack for which there is no room: %v", err)
