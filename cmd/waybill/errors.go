@@ -12,6 +12,7 @@ import (
 	"waybill/internal/keys"
 	"waybill/internal/machine"
 	"waybill/internal/pack"
+	"waybill/internal/restore"
 	"waybill/manifest"
 	"waybill/seed"
 	"waybill/seed/disk"
@@ -30,6 +31,11 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: disk.ErrForeign, Code: cli.Failed, Hint: "an interrupted seed goes on with its own disks, and with empty ones"},
 	{Is: disk.ErrMedium, Code: cli.Damaged, Hint: "do not ship it: take another disk"},
 	{Is: incremental.ErrForked, Code: cli.ChainConflict, Hint: "if this machine's state came out of an old copy, remove it and run `waybill register --recover UUID CREDENTIALS`"},
+	{Is: restore.ErrConflict, Code: cli.Conflict, Hint: "restore into an empty directory, or say what to do with what is there: --conflict copy, overwrite or skip"},
+	{Is: restore.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is restored is kept"},
+	{Is: restore.ErrBusy, Code: cli.Busy, Hint: "wait until it has ended, then try again"},
+	{Is: restore.ErrDamagedParts, Code: cli.Damaged, Hint: "all else is restored; another copy may have the rest: --from DISK"},
+	{Is: restore.ErrNotAll, Code: cli.Failed, Hint: "all else is restored; mend what stands in the way and run it again"},
 	{Is: domain.ErrNoPoint, Code: cli.Failed, Hint: "`waybill points` lists what there is; `waybill help points` tells how one is named"},
 	{As: missingPack, Code: cli.Incomplete, Hint: "if it is on a disk that has not been ingested yet, read from that disk too: --from DISK"},
 	{Is: pack.ErrDamaged, Code: cli.Damaged, Hint: "read from another copy with --from; `waybill verify` tells what else is damaged"},

@@ -104,7 +104,7 @@ func (a *app) showManifest(l *manifestLine, m *manifest.Manifest, packs bool) {
 
 // eachManifest visits the manifests that an argument means: those of a tree, verified, or a single file, verified if it can be.
 func (a *app) eachManifest(ctx context.Context, arg string, key manifest.PublicKey, visit func(*manifestLine, *manifest.Manifest)) error {
-	if !isTree(arg) {
+	if st, err := os.Stat(arg); err != nil || !st.IsDir() {
 		return oneManifest(arg, key, visit)
 	}
 	t, err := openTree(ctx, arg)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/pflag"
@@ -48,10 +49,10 @@ func (s *secret) recovery(ctx context.Context, wrapped []byte, vault manifest.ID
 	return keys.Unwrap(wrapped, p, vault)
 }
 
-// recoveryKey reads the recovery key where it is given; nil where it isn't.
+// recoveryKey reads the recovery key where it is given; nil where it isn't. Flags win over variables.
 func (s *secret) recoveryKey() (*age.X25519Identity, error) {
 	text, file := "", s.recoveryFile
-	if file == "" {
+	if file == "" && s.passphraseFile == "" {
 		text, file = os.Getenv("WAYBILL_RECOVERY_KEY"), os.Getenv("WAYBILL_RECOVERY_KEY_FILE")
 	}
 	if text == "" && file == "" {
@@ -141,7 +142,11 @@ func shell(ctx context.Context, line string) ([]byte, error) {
 		cmd = exec.CommandContext(ctx, "cmd", "/c", line)
 	}
 	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr
+	cmd.WaitDelay = time.Second // its children may hold the pipe when it is killed
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("running WAYBILL_PASSPHRASE_COMMAND: %w", err)
 	}

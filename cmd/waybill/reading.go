@@ -36,8 +36,9 @@ func (r *readFlags) flags(f *pflag.FlagSet) {
 // A reading is an open domain and what must be closed after it.
 type reading struct {
 	*domain.Domain
-	trees []tree
-	state *machine.State // nil when another machine reads
+	trees  []tree
+	state  *machine.State // nil when another machine reads
+	dedupe [32]byte
 }
 
 // Close releases everything.
@@ -183,6 +184,7 @@ func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Opt
 		}
 		r.trees = append([]tree{own}, r.trees...)
 	}
+	r.dedupe = opts.Dedupe
 	var stores []domain.Store
 	for _, t := range r.trees {
 		stores = append(stores, t)

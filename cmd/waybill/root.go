@@ -34,10 +34,10 @@ only what changed. Files come back from any recovery point, from the vault or st
 		group string
 		make  func(*app) *cobra.Command
 	}{
-		{"machine", newRegister}, {"machine", newSeed}, {"machine", newBackup},
+		{"machine", newRegister}, {"machine", newSeed}, {"machine", newBackup}, {"machine", newRestore},
 		{"vault", newVault}, {"vault", newIngest}, {"vault", newVerify}, {"vault", newManifest},
 		{"look", newPoints}, {"look", newLs}, {"look", newFind}, {"look", newDiff},
-		{"", newCache}, {"", newDocs}, {"", newVersion},
+		{"look", newDemo}, {"", newCache}, {"", newDocs}, {"", newVersion},
 	} {
 		cmd := c.make(a)
 		cmd.GroupID = c.group

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 //	corrupt FILE OFFSET         flips a bit; an offset below 0 counts from the end
 //	cutoff FILE SIZE            truncates
 //	copytree FROM TO            copies a directory
+//	packof FILE CLASS VAR       sets a variable to the name of a pack of that class in `manifest show --json --packs`
+//	waitfor FILE                waits until it is there
 //	removeall PATTERN           removes files
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
@@ -44,7 +47,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll,
+			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf,
 		},
 	})
 }
@@ -94,6 +97,30 @@ func copytree(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: copytree from to")
 	}
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+func packOf(ts *testscript.TestScript, _ bool, args []string) {
+	var v struct {
+		List []struct{ SHA256, Class string }
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &v))
+	for _, p := range v.List {
+		if p.Class == args[1] {
+			ts.Setenv(args[2], p.SHA256)
+			return
+		}
+	}
+	ts.Fatalf("%s has no pack of %s", args[0], args[1])
+}
+
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for range 1000 {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Fatalf("%s has not come", args[0])
 }
 
 func removeAll(ts *testscript.TestScript, _ bool, args []string) {

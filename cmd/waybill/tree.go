@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"waybill/internal/cli"
 	"waybill/internal/durable"
@@ -85,8 +86,9 @@ func machineList(ctx context.Context, trees []tree, ids []manifest.ID) (list str
 	return list
 }
 
-// isTree tells whether an argument means a directory rather than a recovery point.
+// isTree tells whether an argument means a directory rather than a recovery point: it is one, or is
+// written in a way no recovery point is.
 func isTree(arg string) bool {
 	st, err := os.Stat(arg)
-	return err == nil && st.IsDir()
+	return err == nil && st.IsDir() || arg != "latest" && strings.Trim(arg, "0123456789abcdefABCDEF-:TZ+. ") != ""
 }

@@ -1,22 +1,135 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/internal/cli"
+	"waybill/internal/domain"
+	"waybill/internal/restore"
+	"waybill/manifest"
 )
 
+type verifyFlags struct {
+	data bool
+	read readFlags
+}
+
 func newVerify(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify DISK|VAULT",
-		Short: "check a disk or a vault, without keys",
-		Long: `Checks a disk or a vault: every signature, every link of each machine's chain, every pack against its name. All of it is
-read. It takes no key.`,
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify DISK|VAULT|POINT",
+		Short: "check a disk, a vault or a recovery point",
+		Long: `Checks a disk or a vault, without keys: every signature, every link of each machine's chain, every pack against its name. With
+--data it takes the passphrase, too, and opens, decompresses and hashes every chunk of one machine's packs, and looks up
+all that its recovery points refer to: what passes restores.
+
+Of a recovery point it checks that it would restore, all of it, without writing anything; that takes the passphrase.`,
 		Example: `  waybill verify /mnt/disk1
+  waybill verify --data /srv/vault
+  waybill verify latest
   waybill verify --json /srv/vault`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return ingestcmd.VerifyTree(cmd.Context(), a.out, args[0])
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], &f) },
+	}
+	cmd.Flags().BoolVar(&f.data, "data", false, "open every chunk, too; takes the passphrase")
+	f.read.flags(cmd.Flags())
+	return cmd
+}
+
+func (a *app) verify(ctx context.Context, what string, f *verifyFlags) error {
+	if !isTree(what) {
+		return a.verifyPoint(ctx, what, f)
+	}
+	err := ingestcmd.VerifyTree(ctx, a.out, what)
+	if !f.data || ctx.Err() != nil {
+		return err
+	}
+	f.read.from = []string{what}
+	return errors.Join(err, a.verifyData(ctx, f))
+}
+
+// verifyPoint checks what one recovery point needs.
+func (a *app) verifyPoint(ctx context.Context, name string, f *verifyFlags) error {
+	r, err := a.read(ctx, &f.read, true)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p, err := r.point(ctx, name)
+	if err != nil {
+		return err
+	}
+	return a.check(ctx, r, []domain.Point{*p}, true)
+}
+
+// verifyData checks every chunk of a machine's packs.
+func (a *app) verifyData(ctx context.Context, f *verifyFlags) error {
+	r, err := a.read(ctx, &f.read, true)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	var errs []error
+	var readable []domain.Point
+	for _, p := range r.Points(ctx) {
+		if p.Err != nil {
+			errs = append(errs, fmt.Errorf("recovery point %.12s: %w", p.Digest, p.Err))
+		} else {
+			readable = append(readable, p)
+		}
+	}
+	return errors.Join(append([]error{a.check(ctx, r, readable, false)}, errs...)...)
+}
+
+// checkLine is the answer of a check that opens chunks.
+type checkLine struct {
+	Points        int                   `json:"points"`
+	Packs         int64                 `json:"packs"`
+	Frames        int64                 `json:"frames"`
+	Chunks        int64                 `json:"chunks"`
+	PlainBytes    int64                 `json:"plain_bytes"`
+	Entries       int64                 `json:"entries"`
+	Damaged       []restore.PackProblem `json:"damaged"`
+	Missing       []manifest.Digest     `json:"missing_packs"`
+	Affected      []restore.Affected    `json:"affected"`
+	AffectedCount int64                 `json:"affected_count"`
+	Seconds       float64               `json:"seconds"`
+}
+
+func (a *app) check(ctx context.Context, r *reading, points []domain.Point, reachable bool) error {
+	began := time.Now()
+	p := &restore.CheckProgress{}
+	stop := a.out.Progress(func() cli.Sample {
+		return cli.Sample{Phase: "opening", Bytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load(), Files: p.Frames.Load(), Unit: "frame"}
+	})
+	report, err := restore.Check(ctx, r.Domain, points, restore.CheckOptions{Dedupe: r.dedupe, Reachable: reachable, Progress: p})
+	stop()
+	if report == nil {
+		return err
+	}
+	l := checkLine{len(points), report.Packs, report.Frames, report.Chunks, report.PlainBytes, report.Entries, append([]restore.PackProblem{}, report.Damaged...),
+		append([]manifest.Digest{}, report.Missing...), append([]restore.Affected{}, report.Affected...), report.AffectedCount, time.Since(began).Seconds()}
+	a.out.Answer("check", l, l.write)
+	return r.explainMissing(ctx, err)
+}
+
+func (l *checkLine) write(w io.Writer) {
+	fmt.Fprintf(w, "opened %s in %s, %s; looked at %s of %s; %s\n", cli.Counted(l.Chunks, "chunk"), cli.Counted(l.Packs, "pack"), cli.Bytes(l.PlainBytes),
+		cli.Counted(l.Entries, "entry"), cli.Counted(int64(l.Points), "recovery point"), cli.Duration(time.Duration(l.Seconds*float64(time.Second))))
+	for _, p := range l.Damaged {
+		fmt.Fprintf(w, "  damaged: pack %s: %s\n", p.Pack, p.Problem)
+	}
+	for _, name := range l.Missing {
+		fmt.Fprintf(w, "  missing: pack %s\n", name)
+	}
+	for _, e := range l.Affected {
+		fmt.Fprintf(w, "  affected: %.12s %s: %s\n", e.Point, e.Path, e.Problem.Problem)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -19,6 +21,7 @@ import (
 	"waybill/internal/pack"
 	"waybill/internal/pack/cut"
 	"waybill/internal/save"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -181,13 +184,35 @@ func (w *writing) checkHead() error {
 
 // saveFlags say how a backup is made.
 type saveFlags struct {
+	excludes      []string
+	excludeFrom   string
 	oneFileSystem bool
 	compression   string
 }
 
 func (s *saveFlags) flags(f *pflag.FlagSet) {
+	f.StringArrayVarP(&s.excludes, "exclude", "e", nil, "leave out what matches `PATTERN`, as in *.tmp, /var/cache, build/*.o; may be given again")
+	f.StringVar(&s.excludeFrom, "exclude-from", "", "leave out what matches a pattern in `FILE`, one a line; # begins a comment")
 	f.BoolVarP(&s.oneFileSystem, "one-file-system", "x", false, "stay on the file systems that the given paths are on")
 	f.StringVar(&s.compression, "compression", "auto", "`LEVEL` of compression: auto, fastest, default, better or best")
+}
+
+// patterns are all that is to be left out.
+func (s *saveFlags) patterns() ([]string, error) {
+	if s.excludeFrom == "" {
+		return s.excludes, nil
+	}
+	b, err := os.ReadFile(s.excludeFrom)
+	if err != nil {
+		return nil, fmt.Errorf("reading what to leave out: %w", err)
+	}
+	list := slices.Clone(s.excludes)
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimRight(line, "\r\n"); line != "" && line[0] != '#' {
+			list = append(list, line)
+		}
+	}
+	return list, nil
 }
 
 // config is the engine's configuration for a run of this machine.
@@ -202,6 +227,12 @@ func (w *writing) config(paths []string, f *saveFlags) (cfg save.Config, err err
 			return cfg, err
 		}
 		cfg.Roots = append(cfg.Roots, abs)
+	}
+	if cfg.Excludes, err = f.patterns(); err != nil {
+		return cfg, err
+	}
+	if _, err := source.NewExcludes(cfg.Excludes); err != nil {
+		return cfg, cli.Errorf(cli.Usage, "--exclude: %w", err).Hinted("`waybill backup --help` tells what a pattern may be")
 	}
 	if cfg.Host, err = os.Hostname(); err != nil {
 		return cfg, fmt.Errorf("looking for this machine's name: %w", err)

@@ -66,7 +66,7 @@ func TestRun(t *testing.T) {
 		{"rule by function", fail(&fs.PathError{Op: "read", Path: "x", Err: io.EOF}), []string{"do"}, Damaged, "", "tool: read x: EOF\n  get another disk\n"},
 		{"hint", fail(fmt.Errorf("a: %w", Errorf(Busy, "taken").Hinted("wait\nor don't"))), []string{"do"}, Busy, "", "tool: a: taken\n  wait\n  or don't\n"},
 		{"rule fills the hint", fail(Errorf(Damaged, "no: %w", fs.ErrNotExist)), []string{"do"}, Damaged, "", "tool: no: file does not exist\n  look elsewhere\n"},
-		{"interrupted", fail(fmt.Errorf("reading: %w", context.Canceled)), []string{"do"}, Interrupted, "", "tool: reading: context canceled\n"},
+		{"interrupted", fail(fmt.Errorf("reading: %w", context.Canceled)), []string{"do"}, Interrupted, "", "tool: interrupted\n  run the same again: it goes on from what is done\n"},
 		{"json error", fail(Errorf(WrongKey, "<no>").Hinted("try again")), []string{"do", "--json"}, WrongKey, "",
 			schema + `"type":"error","code":12,"name":"wrong_key","text":"<no>","hint":"try again"}` + "\n"},
 		{"argument too many", answer, []string{"do", "it"}, Usage, "",

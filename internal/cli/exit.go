@@ -115,7 +115,8 @@ func Explain(err error, rules []Rule) *Error {
 		}
 	}
 	if errors.Is(err, context.Canceled) {
-		out.Code, out.Hint = Interrupted, ""
+		out.Err = interruption{err} // where it was stopped is of no use to anyone
+		out.Code, out.Hint = Interrupted, "run the same again: it goes on from what is done"
 	}
 	var known *Error
 	if errors.As(err, &known) {
@@ -128,6 +129,12 @@ func Explain(err error, rules []Rule) *Error {
 	}
 	return out
 }
+
+// An interruption is an error of a run that its user stopped.
+type interruption struct{ error }
+
+func (interruption) Error() string   { return "interrupted" }
+func (e interruption) Unwrap() error { return e.error }
 
 func (r Rule) applies(err error) bool {
 	if r.Is != nil {

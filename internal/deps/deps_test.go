@@ -51,13 +51,14 @@ var ours = map[string]string{
 	"ingest/vault":           "internal/durable",
 	"ingest":                 "manifest seed/disk",
 	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk",
-	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain",
+	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain internal/durable",
 	"cmd/waybill":            "*",
 	"cmd/waybill-ingest":     "*",
 	"cmd/internal/ingestcmd": "*",
 }
 
-// forTests are packages that only tests may import.
+// forTests are packages that only tests may import, and waybill, whose demo compares what came back by the
+// yardstick of the tests.
 var forTests = []string{"internal/treetest", "internal/fault", "ingest/vault/vaulttest"}
 
 // theirs says which of our packages may import a module of others. Each is confined to as few as can be.
@@ -147,7 +148,7 @@ func TestOurImports(t *testing.T) {
 			if !ok {
 				continue
 			}
-			if slices.Contains(forTests, name) && !slices.Contains(forTests, pkg) {
+			if slices.Contains(forTests, name) && !slices.Contains(forTests, pkg) && pkg != "cmd/waybill" {
 				t.Errorf("%s imports %s, which is for tests", pkg, name)
 			} else if !permits(allowed, name) {
 				t.Errorf("%s must not import %s", pkg, name)
