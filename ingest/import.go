@@ -34,7 +34,7 @@ type Imported struct {
 const theVault = "the vault"
 
 // Import brings what the sources hold into the vault. In the order of a commit: packs, signatures,
-// manifests; the receipt last. A pack is read once and verified on its way; one that
+// manifests; the receipt last. A vault that has a Sweep is swept first of what interrupted runs left. A pack is read once and verified on its way; one that
 // is damaged or missing goes on the receipt's want list, all else is still imported, and so are the manifests: the vault
 // then knows what it waits for.
 //
@@ -77,6 +77,11 @@ type importer struct {
 func (in *importer) open(ctx context.Context, sources []Source) (err error) {
 	if in.doc, err = manifest.OpenVault(ctx, in.vault); err != nil {
 		return fmt.Errorf("opening the vault: %w", err)
+	}
+	if v, ok := in.vault.(interface{ Sweep() error }); ok {
+		if err := v.Sweep(); err != nil {
+			return fmt.Errorf("clearing the vault of what interrupted runs left: %w", err)
+		}
 	}
 	text, err := manifest.ReadObject(ctx, in.vault, manifest.ReceiptKeyName, 64<<10)
 	if err == nil {

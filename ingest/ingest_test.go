@@ -249,6 +249,19 @@ func TestImportDiskByDisk(t *testing.T) {
 	w.checkVault(0)
 }
 
+// What a killed import left in the vault is cleared away by the next one.
+func TestImportSweeps(t *testing.T) {
+	w := newWorld(t)
+	left := filepath.Join(w.vault.Path(), ".tmp-0123")
+	w.must(os.WriteFile(left, []byte("half a pack"), 0o644))
+	if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v", left, err)
+	}
+}
+
 func TestImportTwiceAtOnce(t *testing.T) {
 	w := newWorld(t)
 	const runs = 4

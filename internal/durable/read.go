@@ -122,7 +122,3 @@ func file(name string, e fs.DirEntry, each func(string, int64) error) error {
 	}
 	return each(name, info.Size())
 }
-
-func isTemp(e fs.DirEntry) bool {
-	return strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular()
-}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -162,6 +163,19 @@ func TestFillAndSeal(t *testing.T) {
 		t.Errorf("tidying a sealed disk: %v", err)
 	}
 	f.must(f.seal())
+}
+
+// TestSealOrder pins what a sealing writes, in which order: the label's state is last, and durable.
+func TestSealOrder(t *testing.T) {
+	f := newFiller(t, t.TempDir())
+	f.pack("one")
+	f.commit()
+	var log strings.Builder
+	f.Trace(func(op string) {
+		log.WriteString(regexp.MustCompile(`tmp-[0-9a-f]+`).ReplaceAllString(op, "tmp-x") + "\n")
+	})
+	f.must(f.seal())
+	golden(t, "seal.golden", []byte(log.String()))
 }
 
 // TestStockTools runs the commands that README.txt gives to whoever finds the disk.
