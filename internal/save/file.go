@@ -44,7 +44,7 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 		return nil
 	}
 	defer f.Close()
-	if st.Dev != d.dev { // something is mounted on the file
+	if only, _ := d.only.of(name); st.Dev != d.dev && only == nil { // something is mounted on the file, and it is no root
 		if fs, err := f.FileSystem(); err != nil || fs.Pseudo || w.s.cfg.OneFileSystem {
 			w.set(d, i, nil)
 			return nil
@@ -114,7 +114,7 @@ func (w *worker) read(d *dir, i int, f *source.File, st *source.Stat, e *catalog
 	from := int64(0)
 	if resume {
 		var err error
-		if from, err = w.resume(d.slots[i], e); err != nil {
+		if from, err = w.resume(d, d.slots[i], e); err != nil {
 			return err
 		}
 	}
@@ -178,7 +178,7 @@ func (w *worker) fresh(n int, isNew bool) {
 }
 
 // resume takes over what a partial base entry has of the same file.
-func (w *worker) resume(raw []byte, e *catalog.Entry) (from int64, err error) {
+func (w *worker) resume(d *dir, raw []byte, e *catalog.Entry) (from int64, err error) {
 	if raw == nil {
 		return 0, nil
 	}
@@ -187,7 +187,7 @@ func (w *worker) resume(raw []byte, e *catalog.Entry) (from int64, err error) {
 		return 0, err
 	}
 	if b.Flags&catalog.Partial == 0 || b.Kind != e.Kind || b.Inode != e.Inode || b.Size != e.Size || b.Mtime != e.Mtime || b.Ctime != e.Ctime ||
-		!b.Ctime.Before(w.s.settled) {
+		!b.Ctime.Before(d.settled) {
 		return 0, nil
 	}
 	for it, err := range catalog.Content(context.Background(), w.s.cfg.Base.Loader, b) {

@@ -9,8 +9,12 @@ import (
 	"waybill/internal/catalog"
 )
 
-// A selection is the part of the tree that leads to the roots: below a nil selection everything is wanted.
-type selection struct{ children map[string]*selection }
+// A selection is a root, or a directory that leads to roots. Below a nil selection everything is wanted, and
+// nothing was named.
+type selection struct {
+	root     bool // everything below is wanted; the children are roots of their own all the same
+	children map[string]*selection
+}
 
 // selectRoots builds the selection of the given absolute paths. A root that does not exist is an
 // error: a backup that silently holds nothing of it would be worse than none.
@@ -18,7 +22,7 @@ func selectRoots(roots []string) (*selection, error) {
 	if len(roots) == 0 {
 		return nil, fmt.Errorf("nothing is selected to be saved")
 	}
-	top := &selection{map[string]*selection{}}
+	top := &selection{}
 	for _, root := range roots {
 		path, err := filepath.EvalSymlinks(root)
 		if err != nil {
@@ -30,9 +34,7 @@ func selectRoots(roots []string) (*selection, error) {
 		if _, err := os.Lstat(path); err != nil {
 			return nil, fmt.Errorf("looking at what is to be saved: %w", err)
 		}
-		if top = top.with(names(path)); top == nil {
-			return nil, nil // "/" itself: everything
-		}
+		top.add(names(path))
 	}
 	return top, nil
 }
@@ -41,27 +43,34 @@ func names(path string) []string {
 	return strings.FieldsFunc(filepath.ToSlash(path), func(r rune) bool { return r == '/' })
 }
 
-// with returns the selection that also has what the names lead to.
-func (s *selection) with(names []string) *selection {
-	if s == nil || len(names) == 0 {
-		return nil
+// add makes what the names lead to a root.
+func (s *selection) add(names []string) {
+	if len(names) == 0 {
+		s.root = true
+		return
 	}
-	child, ok := s.children[names[0]]
-	if !ok {
-		child = &selection{map[string]*selection{}}
+	child := s.children[names[0]]
+	if child == nil {
+		child = &selection{}
+		if s.children == nil {
+			s.children = map[string]*selection{}
+		}
+		s.children[names[0]] = child
 	}
-	s.children[names[0]] = child.with(names[1:])
-	return s
+	child.add(names[1:])
 }
 
-// of returns what is selected below a name, and whether the name is at all.
+// of returns the selection of a name, and whether it is wanted.
 func (s *selection) of(name []byte) (*selection, bool) {
 	if s == nil {
 		return nil, true
 	}
-	child, ok := s.children[string(name)]
-	return child, ok
+	child := s.children[string(name)]
+	return child, child != nil || s.root
 }
+
+// leads tells whether the selection is only wanted for the roots below it, so must be a directory.
+func (s *selection) leads() bool { return s != nil && !s.root }
 
 func (o *owners) inherit(p *catalog.Point) {
 	o.users, o.groups = parseOwners(p.Users), parseOwners(p.Groups)

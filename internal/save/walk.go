@@ -114,25 +114,24 @@ func (w *worker) enter(parent *dir, slot int) error {
 	return w.list(d)
 }
 
-// notEntered settles a slot whose directory could not be opened: gone is no error.
+// notEntered settles a slot whose directory could not be opened.
 func (w *worker) notEntered(parent *dir, slot int, err error) error {
 	var st source.Stat
-	if !gone(err) && parent.src.Stat(parent.list, slot, &st) == nil && st.Kind == source.Directory {
+	if gone(err) || parent.src.Stat(parent.list, slot, &st) != nil || st.Kind != source.Directory {
+		w.unreadable(parent, slot, err)
+	} else {
 		w.s.problem(parent.path(parent.list.Name(slot)), "directory could not be opened: %v", err)
 		e := w.entryOf(parent.list.Name(slot), &st)
 		e.Flags |= catalog.Unreadable
 		w.set(parent, slot, w.encode(&e))
 		w.count.Directories++
-	} else {
-		w.set(parent, slot, nil)
 	}
 	return w.done(parent, 1)
 }
 
-// gone tells whether an entry vanished, or became something else, while we were looking.
-func gone(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, source.ErrReplaced)
-}
+// gone tells whether an entry vanished while we were looking, which is no error. One that became something of
+// another kind has not: its name was there all the time, and is missing in the point.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // list reads a directory's names, sets the base's entries beside them, and makes tasks of both.
 func (w *worker) list(d *dir) error {
@@ -153,7 +152,10 @@ func (w *worker) list(d *dir) error {
 		d.settled = d.parent.settled
 	}
 	if w.mayDescend(d) {
-		if err := d.src.List(d.list); err != nil {
+		if err := d.src.List(d.list); gone(err) {
+			w.giveListing(d)
+			return w.unlisted(d, err)
+		} else if err != nil {
 			w.s.problem(d.path(nil), "directory could not be listed: %v", err)
 			d.entry.Flags |= catalog.Unreadable
 			d.changed.Store(true)
@@ -224,12 +226,16 @@ func (w *worker) look(d *dir, from, to int) error {
 		}
 		name := d.list.Name(i)
 		only, selected := d.only.of(name)
-		if !selected || d.src.Stat(d.list, i, &st) != nil {
-			w.set(d, i, nil) // vanished, or not wanted
+		if !selected {
+			w.set(d, i, nil)
+			continue
+		}
+		if err := d.src.Stat(d.list, i, &st); err != nil {
+			w.unreadable(d, i, err)
 			continue
 		}
 		switch {
-		case only != nil && st.Kind != source.Directory, w.excluded(d, name, &st):
+		case only.leads() && st.Kind != source.Directory, w.excluded(d, name, &st):
 			w.set(d, i, nil)
 		case st.Kind == source.Directory:
 			below = append(below, i)

@@ -169,9 +169,10 @@ func (w *worker) crossing(d *dir) {
 	d.settled = catalog.Time{Sec: sec, Nsec: uint32(nsec)}
 }
 
-// mayDescend tells whether what is in the directory belongs to the backup.
+// mayDescend tells whether what is in the directory belongs to the backup. Roots, and what leads to
+// them, were asked for by name.
 func (w *worker) mayDescend(d *dir) bool {
-	if d.entry.Flags&catalog.MountPoint == 0 {
+	if d.entry.Flags&catalog.MountPoint == 0 || d.only != nil {
 		return true
 	}
 	fs, _ := d.src.FileSystem()
