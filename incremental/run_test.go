@@ -319,7 +319,7 @@ func TestInterruptedBackupGoesOn(t *testing.T) {
 	}
 	m.change, m.store = nil, m.vault
 	r = m.backup(root)
-	if s := r.Point.Stats; s.ReadBytes > size*3/4+50<<16 {
+	if s := r.Point.Stats; s.ReadBytes > size-4<<20+50<<16 { // at least the first pack was durable
 		t.Errorf("of %d bytes %d were read again", size+50<<16, s.ReadBytes)
 	}
 	m.same("latest", root)
