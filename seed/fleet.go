@@ -24,14 +24,15 @@ type Cache interface {
 
 // A fleet is the disks being filled, as the engine's destination. Packs go to them in turn.
 type fleet struct {
-	ctx     context.Context
-	machine manifest.ID
-	disks   []*disk.Disk
-	cache   Cache
-	size    map[manifest.Class]int64
-	numbers int // the highest number of a disk of the set
-	next    atomic.Int64
-	now     func() time.Time
+	ctx       context.Context
+	machine   manifest.ID
+	disks     []*disk.Disk
+	cache     Cache
+	size      map[manifest.Class]int64
+	committed int // how many disks the set has by its commits
+	numbers   int // the highest number of a disk of the set
+	next      atomic.Int64
+	now       func() time.Time
 }
 
 func (f *fleet) close() {
