@@ -18,7 +18,8 @@ import (
 // An app is what all commands share.
 type app struct {
 	out   *cli.Output
-	state string // --state
+	state string    // --state
+	cost  keys.Cost // of a guess at a new vault's passphrase
 }
 
 // stateDir is where this machine's state is.

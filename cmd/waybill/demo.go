@@ -144,7 +144,7 @@ func (d *demo) do(ctx context.Context, says string, args []string, do func() err
 	if do != nil {
 		return do()
 	}
-	own := &app{out: &cli.Output{Stdout: out.Stdout, Stderr: out.Stderr, Terminal: out.Terminal}}
+	own := &app{cost: d.app.cost, out: &cli.Output{Stdout: out.Stdout, Stderr: out.Stderr, Terminal: out.Terminal}}
 	args = append([]string{"--state", d.path("state"), "--quiet"}, args...)
 	if out.JSON {
 		args = append(args, "--json")

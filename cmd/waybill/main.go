@@ -12,13 +12,15 @@ import (
 	"golang.org/x/term"
 
 	"waybill/internal/cli"
+	"waybill/internal/keys"
 )
 
-func main() { os.Exit(run()) }
+func main() { os.Exit(run(keys.FullCost)) }
 
-func run() int {
+// run is the program. Tests run it with a cost that lets them make many vaults.
+func run(cost keys.Cost) int {
 	ctx, stop := cli.Interruptible(context.Background())
 	defer stop()
-	a := &app{out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
+	a := &app{cost: cost, out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
 	return cli.Run(ctx, newRoot(a), a.out, rules, os.Args[1:])
 }

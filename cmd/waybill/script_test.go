@@ -16,11 +16,12 @@ import (
 
 	"waybill/cmd/internal/ingestcmd"
 	"waybill/internal/cli"
+	"waybill/internal/keys"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"waybill":        main,
+		"waybill":        func() { os.Exit(run(keys.Cost{Time: 1, MemoryKiB: 64, Threads: 1})) },
 		"waybill-ingest": func() { os.Exit(ingestcmd.Main(os.Args[1:])) },
 	})
 }

@@ -76,7 +76,7 @@ func (a *app) createVault(ctx context.Context, dir, credentials string, s *secre
 	if err != nil {
 		return err
 	}
-	v, err := fillVault(ctx, address, passphrase, recovery, time.Now())
+	v, err := a.fillVault(ctx, address, passphrase, recovery, time.Now())
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *app) createVault(ctx context.Context, dir, credentials string, s *secre
 
 // fillVault makes the vault's directory and its documents. waybill.json comes last: without it
 // there is no vault.
-func fillVault(ctx context.Context, address string, passphrase []byte, recovery *age.X25519Identity, now time.Time) (*manifest.Vault, error) {
+func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, recovery *age.X25519Identity, now time.Time) (*manifest.Vault, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return nil, fmt.Errorf("making the vault's id: %w", err)
@@ -104,7 +104,7 @@ func fillVault(ctx context.Context, address string, passphrase []byte, recovery 
 	}
 	v := &manifest.Vault{Vault: manifest.ID(id.String()), Created: now.UTC().Truncate(time.Second),
 		RecoveryRecipient: recovery.Recipient().String(), ReceiptKey: receipts.Public()}
-	wrapped, err := keys.Wrap(recovery, passphrase, v.Vault)
+	wrapped, err := keys.Wrap(recovery, passphrase, v.Vault, a.cost)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ const (
 
 var (
 	passphrase = []byte("correct horse battery staple")
-	quick      = cost{Time: 1, MemoryKiB: 64, Threads: 1}
+	quick      = Cost{Time: 1, MemoryKiB: 64, Threads: 1}
 )
 
 func TestCheckPassphrase(t *testing.T) {
@@ -73,7 +73,7 @@ func TestRecoveryKeyOnPaper(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	id, _ := NewRecovery()
-	b, err := wrap(id, passphrase, vaultID, quick)
+	b, err := Wrap(id, passphrase, vaultID, quick)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestWrap(t *testing.T) {
 	if _, err := Unwrap(b, passphrase, machineID); !errors.Is(err, ErrWrongKey) {
 		t.Errorf("for another vault: %v", err)
 	}
-	if _, err := wrap(id, []byte("short"), vaultID, quick); err == nil {
+	if _, err := Wrap(id, []byte("short"), vaultID, quick); err == nil {
 		t.Error("a short passphrase was taken")
 	}
 	if bytes.Contains(b, []byte(id.String())) {
@@ -96,7 +96,7 @@ func TestWrap(t *testing.T) {
 
 func TestWrapCost(t *testing.T) {
 	id, _ := NewRecovery()
-	b, err := Wrap(id, passphrase, vaultID)
+	b, err := Wrap(id, passphrase, vaultID, FullCost)
 	if err != nil || !bytes.Contains(b, []byte(`"kdf":"argon2id","time":3,"memory_kib":262144,"threads":4,`)) {
 		t.Errorf("%v: %s", err, b)
 	}
@@ -104,7 +104,7 @@ func TestWrapCost(t *testing.T) {
 
 func TestParseWrappedLimits(t *testing.T) {
 	id, _ := NewRecovery()
-	b, _ := wrap(id, passphrase, vaultID, quick)
+	b, _ := Wrap(id, passphrase, vaultID, quick)
 	good := string(b)
 	for _, tt := range []struct{ name, old, new string }{
 		{"no time", `"time":1`, `"time":0`},
@@ -258,7 +258,7 @@ func TestGolden(t *testing.T) {
 
 func writeGolden(t *testing.T) {
 	id, _ := NewRecovery()
-	recovery, err1 := wrap(id, passphrase, vaultID, quick)
+	recovery, err1 := Wrap(id, passphrase, vaultID, quick)
 	s, err2 := NewSecrets(vaultID, machineID)
 	sealed, err3 := s.Seal(id.Recipient())
 	clear, err4 := s.Encode()
@@ -306,7 +306,7 @@ func FuzzParsers(f *testing.F) {
 			}
 		}
 		if w, err := parseWrapped(b); err == nil && (w.Time > maxTime || w.MemoryKiB > maxMemoryKiB || w.Threads > maxThreads) {
-			t.Fatalf("a cost of %+v", w.cost)
+			t.Fatalf("a cost of %+v", w.Cost)
 		}
 		ParseRecoveryKey(string(b))
 	})

@@ -18,21 +18,21 @@ const recoveryFormat = "waybill recovery 1"
 type wrapped struct {
 	Format string `json:"format"`
 	KDF    string `json:"kdf"`
-	cost
+	Cost
 	Salt   []byte `json:"salt"`
 	Nonce  []byte `json:"nonce"`
 	Sealed []byte `json:"sealed"`
 }
 
-// cost is what one guess at the passphrase costs.
-type cost struct {
+// A Cost is what one guess at the passphrase costs, in Argon2id's terms.
+type Cost struct {
 	Time      uint32 `json:"time"`
 	MemoryKiB uint32 `json:"memory_kib"`
 	Threads   uint8  `json:"threads"`
 }
 
-// fullCost is about half a second on the machines of 2026.
-var fullCost = cost{Time: 3, MemoryKiB: 256 << 10, Threads: 4}
+// FullCost is the one to use: about half a second on the machines of 2026. Only tests use less.
+var FullCost = Cost{Time: 3, MemoryKiB: 256 << 10, Threads: 4}
 
 const (
 	maxTime      = 64
@@ -45,16 +45,13 @@ const (
 	maxRecovery  = 16 << 10 // bytes of recovery.json
 )
 
-// Wrap locks the recovery key of a vault with a passphrase, and returns keys/recovery.json.
-func Wrap(id *age.X25519Identity, passphrase []byte, vault manifest.ID) ([]byte, error) {
-	return wrap(id, passphrase, vault, fullCost)
-}
-
-func wrap(id *age.X25519Identity, passphrase []byte, vault manifest.ID, c cost) ([]byte, error) {
+// Wrap locks the recovery key of a vault with a passphrase, and returns keys/recovery.json. Unwrapping
+// takes the same cost.
+func Wrap(id *age.X25519Identity, passphrase []byte, vault manifest.ID, c Cost) ([]byte, error) {
 	if err := CheckPassphrase(passphrase); err != nil {
 		return nil, err
 	}
-	w := wrapped{Format: recoveryFormat, KDF: "argon2id", cost: c, Salt: random(minSalt), Nonce: random(nonceSize)}
+	w := wrapped{Format: recoveryFormat, KDF: "argon2id", Cost: c, Salt: random(minSalt), Nonce: random(nonceSize)}
 	w.Sealed = w.aead(passphrase).Seal(nil, w.Nonce, []byte(id.String()), []byte(vault))
 	return encode(w)
 }
