@@ -48,17 +48,17 @@ type job struct {
 	from, to int
 }
 
-// Limits of a batch: about 30 MiB of memory, and up to 8 GiB of content. The first ones are smaller, so
+// Limits of a batch: about 12 MiB of memory, and some GiB of content. The first ones are smaller, so
 // that workers don't wait.
 const (
-	maxItems   = 32 << 10
-	maxRefs    = 96 << 10
+	maxItems   = 16 << 10
+	maxRefs    = 64 << 10
 	firstItems = 1 << 10
 	plainJob   = 64
 )
 
 func newBatch(items int) *batch {
-	return &batch{items: make([]item, 0, items)}
+	return &batch{items: make([]item, 0, items), refs: make([]ref, 0, items)}
 }
 
 // clone copies an encoded entry, so that the batch doesn't hold on to the frame of the catalogue that it came in.

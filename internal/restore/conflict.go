@@ -34,6 +34,45 @@ const maxNameBytes = 255
 
 func escaped(d *dir, name []byte) string { return manifest.EscapePath(d.path(name)) }
 
+// exists deals with an entry whose name is there already, and tells whether that settles it.
+func (p *planner) exists(it *item) (bool, error) {
+	d, e := it.dir, &it.entry
+	if d.fresh {
+		return false, nil
+	}
+	h, err := p.open(d)
+	if err != nil {
+		return true, p.settle(it, p.item(d, e.Name, err))
+	}
+	defer p.release(d)
+	for n := 0; ; n++ {
+		name := numbered(string(e.Name), n)
+		st, err := h.lstat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		if err != nil {
+			return true, p.settle(it, p.item(d, e.Name, err))
+		}
+		switch {
+		case p.ledger.owns(&st) && h.same(e, &st, name):
+			if it.replace = !p.ledger.safe(&st); it.replace {
+				return false, nil
+			}
+			p.report.kept.Add(1)
+			p.wasLinked(it, name)
+			return true, p.settle(it, nil)
+		case p.opts.Conflict == Skip:
+			p.report.skips.Add(1)
+			return true, p.settle(it, nil)
+		case p.opts.Conflict == Fail:
+			return true, p.conflict(d, e.Name)
+		case p.opts.Conflict == Overwrite || !p.ledger.resumed:
+			return false, nil // decided again when it is published
+		}
+	}
+}
+
 // lookAhead looks for conflicts before anything is written. It goes only where the target has
 // directories already.
 func (r *run) lookAhead(ctx context.Context) error {

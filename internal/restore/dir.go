@@ -11,15 +11,14 @@ import (
 
 // A dir is a directory of the target while something in it is still to be done.
 type dir struct {
-	parent  *dir
-	name    string        // in the target
-	entry   catalog.Entry // its own
-	mount   uint64        // the file system it lay on: a number for each mount point met
-	fresh   bool          // made by this run: there is nothing in it but what the run put there
-	dress   bool          // its metadata is set at the end
-	existed bool
-	left    atomic.Int32 // entries not done, and one while the planner is in it
-	slot    slot[*handle]
+	parent *dir
+	name   string        // in the target
+	entry  catalog.Entry // its own
+	mount  uint64        // the file system it lay on: a number for each mount point met
+	fresh  bool          // made by this run: there is nothing in it but what the run put there
+	dress  bool          // its metadata is set at the end
+	left   atomic.Int32  // entries not done, and one while the planner is in it
+	slot   slot[*handle]
 }
 
 // path is the directory's path as the point has it.
@@ -77,8 +76,9 @@ func (r *run) complete(d *dir) {
 }
 
 // makeDir makes the directory of an entry, or finds it. It returns nil when there can be none: what
-// is in the way has been dealt with as the mode says.
-func (r *run) makeDir(parent *dir, e catalog.Entry) (*dir, error) {
+// is in the way has been dealt with as the mode says. When not all of it is wanted, it only leads to
+// what is, and one that exists stays as it is.
+func (r *run) makeDir(parent *dir, e catalog.Entry, all bool) (*dir, error) {
 	h, err := r.open(parent)
 	if err != nil {
 		return nil, r.item(parent, e.Name, err)
@@ -90,7 +90,10 @@ func (r *run) makeDir(parent *dir, e catalog.Entry) (*dir, error) {
 		err := full(h.root.Mkdir(kid.name, 0o700))
 		if err == nil {
 			kid.fresh = true
-			return kid, h.freshen(kid.name)
+			if err := h.freshen(kid.name); err != nil {
+				r.report.warn(kid.path(nil), err.Error())
+			}
+			return kid, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, r.item(parent, e.Name, err)
@@ -100,8 +103,7 @@ func (r *run) makeDir(parent *dir, e catalog.Entry) (*dir, error) {
 			return nil, r.item(parent, e.Name, err)
 		}
 		if st.kind == catalog.Directory {
-			kid.existed = true
-			kid.dress = r.ledger.owns(&st) || r.opts.Conflict == Overwrite
+			kid.dress = r.ledger.owns(&st) || r.opts.Conflict == Overwrite && all
 			return kid, r.sweep(kid)
 		}
 		switch r.opts.Conflict {
@@ -124,10 +126,13 @@ func (r *run) sweep(d *dir) error {
 	}
 	h, err := r.open(d)
 	if err != nil {
-		return r.item(d.parent, d.entry.Name, err)
+		return r.item(d, nil, err)
 	}
 	defer r.release(d)
-	return h.removeAll(r.prefix)
+	if err := h.removeAll(r.prefix); err != nil {
+		return r.item(d, nil, err)
+	}
+	return nil
 }
 
 // item notes that an entry could not be made in the target, or returns the error when it ends the run.

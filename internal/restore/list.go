@@ -12,6 +12,33 @@ import (
 	"waybill/manifest"
 )
 
+// children calls f for the selected entries of a directory, and lost for those that can't be read, or
+// with a nil name for what is wrong with the directory.
+func children(ctx context.Context, src catalog.Loader, node pack.ID, sel *selection, lost func(name []byte, problem string), f func(e catalog.Entry, raw []byte, below *selection) error) error {
+	if sel.all() {
+		l := &listing{loader: src, lost: func(problem string) { lost(nil, problem) }}
+		l.each = func(e catalog.Entry, raw []byte) error { return f(e, raw, sel) }
+		return l.node(ctx, node, 0)
+	}
+	for _, name := range sel.sorted() {
+		e, err := catalog.Lookup(ctx, src, node, []byte(name))
+		if err == nil {
+			err = checkName(e.Name)
+		}
+		if isDamage(err) {
+			lost([]byte(name), err.Error())
+			continue
+		}
+		if err == nil {
+			err = f(e, e.Append(nil), sel.names[name])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // A listing reads a directory of the catalogue like a stranger's, and as far as it can be read: a
 // node that is damaged costs the names below it, not those after it.
 type listing struct {

@@ -1,14 +1,17 @@
 package restore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
@@ -22,16 +25,18 @@ type memory struct {
 	hasher *pack.Hasher
 	chunks map[pack.ID][]byte
 	frames []pack.ID
+	place  map[pack.ID]int
 }
 
 func newMemory() *memory {
-	return &memory{hasher: pack.NewHasher([32]byte{}), chunks: map[pack.ID][]byte{}}
+	return &memory{hasher: pack.NewHasher([32]byte{}), chunks: map[pack.ID][]byte{}, place: map[pack.ID]int{}}
 }
 
 func (m *memory) put(b []byte) pack.ID {
 	id := m.hasher.Sum(b)
 	if m.chunks[id] == nil {
 		m.chunks[id] = append([]byte(nil), b...)
+		m.place[id] = len(m.frames)
 		m.frames = append(m.frames, id)
 	}
 	return id
@@ -48,12 +53,8 @@ func (m *memory) CoverData(context.Context) ([]manifest.Digest, error) { return 
 func (m *memory) Rebuild(context.Context) ([]manifest.Digest, error)   { return nil, nil }
 
 func (m *memory) Locate(id pack.ID) (index.Loc, bool) {
-	for i := range m.frames {
-		if m.frames[i] == id {
-			return index.Loc{Frame: uint32(i), Length: uint32(len(m.chunks[id]))}, true
-		}
-	}
-	return index.Loc{}, false
+	i, ok := m.place[id]
+	return index.Loc{Frame: uint32(i), Length: uint32(len(m.chunks[id]))}, ok
 }
 
 func (m *memory) Frame(_ context.Context, loc index.Loc, dst []byte) ([]byte, error) {
@@ -61,7 +62,10 @@ func (m *memory) Frame(_ context.Context, loc index.Loc, dst []byte) ([]byte, er
 }
 
 func (m *memory) Chunk(id pack.ID, frame []byte, loc index.Loc) ([]byte, error) {
-	return frame[loc.Start : loc.Start+loc.Length], nil
+	if b := frame[loc.Start:]; len(b) == int(loc.Length) && pack.NewHasher([32]byte{}).Sum(b) == id {
+		return b, nil
+	}
+	return nil, fmt.Errorf("%w: not its hash", pack.ErrDamaged)
 }
 
 // dir makes a directory node of entries as they are, in the order they are given.
@@ -165,6 +169,99 @@ func TestLostNodesCostOnlyWhatIsBelow(t *testing.T) {
 	}
 	if p := r.Damaged[0]; p.Path != "/d" || !strings.Contains(p.Problem, `after "b"`) {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestFileLargerThanABatch(t *testing.T) {
+	m, to := newMemory(), t.TempDir()
+	c := catalog.ContentBuilder{Put: func(node []byte) (pack.ID, error) { return m.put(node), nil }}
+	e := catalog.Entry{Kind: catalog.File, Name: []byte("large"), Mode: 0o600}
+	var want bytes.Buffer
+	for i := range 2*maxRefs + 1000 {
+		b := fmt.Sprintf("%03d", i*i%701)
+		want.WriteString(b)
+		c.Add(catalog.Item{Length: 3, ID: m.put([]byte(b))})
+		if i%50_000 == 0 {
+			c.Add(catalog.Item{Length: 100_000})
+			want.Write(make([]byte, 100_000))
+		}
+	}
+	e.Size = c.Length()
+	c.Finish(&e)
+	root := m.dir(m.file("before", "1"), e, m.file("the next", "2"))
+	if r, err := m.restore(t, root, Options{To: to}); err != nil || r.Files != 3 {
+		t.Fatalf("%v %+v", err, r)
+	}
+	if got, err := os.ReadFile(to + "/large"); err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%d bytes, %v; want %d", len(got), err, want.Len())
+	}
+	delete(m.chunks, m.frames[5]) // a chunk at many places
+	r, err := m.restore(t, root, Options{To: t.TempDir()})
+	if !errors.Is(err, ErrDamagedParts) || r.DamagedCount != 1 || r.Files != 2 || !strings.Contains(r.Damaged[0].Problem, "ranges") {
+		t.Errorf("%v %+v", err, r)
+	}
+}
+
+func TestBusy(t *testing.T) {
+	m, to := newMemory(), t.TempDir()
+	root := m.dir(m.file("a", "1"))
+	r, err := begin(t.Context(), m, m.point(root), Options{To: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.restore(t, root, Options{To: to}); runtime.GOOS == "linux" && !errors.Is(err, ErrBusy) {
+		t.Errorf("error is %v", err)
+	}
+	r.close()
+	if _, err := m.restore(t, root, Options{To: to}); err != nil {
+		t.Error(err)
+	}
+}
+
+// After a power loss, what looks complete may not be: it is replaced, not kept beside.
+func TestAfterPowerLoss(t *testing.T) {
+	m, to := newMemory(), t.TempDir()
+	root := m.dir(m.file("a", "good"), m.file("b", "good"))
+	r, err := begin(t.Context(), m, m.point(root), Options{To: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(to, r.ledger.name)
+	r.close()
+	if err := os.WriteFile(to+"/b", []byte("lost"), 0); err != nil {
+		t.Fatal(err)
+	}
+	os.Chtimes(to+"/b", time.Unix(0, 0), time.Unix(0, 0)) // the entry's
+	b, _ := os.ReadFile(name)
+	os.WriteFile(name, bytes.Replace(b, []byte("boot "), []byte("boot another"), 1), 0)
+	report, err := m.restore(t, root, Options{To: to})
+	if err != nil || report.Kept != 0 || report.Files != 2 {
+		t.Errorf("%v %+v", err, report)
+	}
+	if got, _ := os.ReadFile(to + "/b"); string(got) != "good" {
+		t.Errorf("it is %q still", got)
+	}
+	if list, _ := os.ReadDir(to); len(list) != 2 {
+		t.Errorf("there are %v", list)
+	}
+}
+
+func TestOwnersByName(t *testing.T) {
+	users := map[string]string{"501": "anna", "502": "nobody here", "x": "anna"}
+	ids := byName(users, func(name string) (string, error) {
+		if name == "anna" {
+			return "1001", nil
+		}
+		return "", errors.New("unknown")
+	})
+	m := &manner{own: true, uids: ids}
+	for there, here := range map[uint32]uint32{501: 1001, 502: 502, 7: 7} {
+		if uid, _ := m.owner(&catalog.Entry{UID: there}, 0, 0); uid != here {
+			t.Errorf("%d becomes %d", there, uid)
+		}
 	}
 }
 

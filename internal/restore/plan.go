@@ -2,8 +2,6 @@ package restore
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
@@ -40,41 +38,17 @@ func (p *planner) plan(ctx context.Context) error {
 
 // directory plans what is selected of a directory.
 func (p *planner) directory(ctx context.Context, d *dir, node pack.ID, sel *selection) error {
-	err := children(ctx, &p.locator, node, sel, func(name []byte, problem string) { p.report.damaged(d.path(name), problem) }, func(e catalog.Entry, raw []byte, below *selection) error {
+	lost := func(name []byte, problem string) { p.report.damaged(d.path(name), problem) }
+	err := children(ctx, &p.locator, node, sel, lost, func(e catalog.Entry, raw []byte, below *selection) error {
 		if e.Kind == catalog.Directory {
 			return p.enter(ctx, d, raw, below)
 		}
 		return p.add(ctx, d, raw)
 	})
-	p.done(d)
+	if err == nil { // else it is not complete, and must not look so
+		p.done(d)
+	}
 	return err
-}
-
-// children calls f for the selected entries of a directory, and lost for those that can't be read, or
-// with a nil name for what is wrong with the directory.
-func children(ctx context.Context, src catalog.Loader, node pack.ID, sel *selection, lost func(name []byte, problem string), f func(e catalog.Entry, raw []byte, below *selection) error) error {
-	if sel.all() {
-		l := &listing{loader: src, lost: func(problem string) { lost(nil, problem) }}
-		l.each = func(e catalog.Entry, raw []byte) error { return f(e, raw, sel) }
-		return l.node(ctx, node, 0)
-	}
-	for _, name := range sel.sorted() {
-		e, err := catalog.Lookup(ctx, src, node, []byte(name))
-		if err == nil {
-			err = checkName(e.Name)
-		}
-		if isDamage(err) {
-			lost([]byte(name), err.Error())
-			continue
-		}
-		if err == nil {
-			err = f(e, e.Append(nil), sel.names[name])
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // enter makes a directory and plans what is in it.
@@ -86,12 +60,9 @@ func (p *planner) enter(ctx context.Context, d *dir, raw []byte, sel *selection)
 	if err := localName(string(e.Name)); err != nil {
 		return p.item(d, e.Name, err)
 	}
-	kid, err := p.makeDir(d, e)
+	kid, err := p.makeDir(d, e, sel.all())
 	if kid == nil || err != nil {
 		return err
-	}
-	if kid.existed && !sel.all() && !p.ledger.resumed {
-		kid.dress = false // it only leads to what is selected
 	}
 	if e.Flags&catalog.MountPoint != 0 {
 		p.mounts++
@@ -146,45 +117,6 @@ func (p *planner) settle(it *item, err error) error {
 	p.opts.Progress.Entries.Add(1)
 	p.opts.Progress.Bytes.Add(it.entry.Size)
 	return err
-}
-
-// exists deals with an entry whose name is there already, and tells whether that settles it.
-func (p *planner) exists(it *item) (bool, error) {
-	d, e := it.dir, &it.entry
-	if d.fresh {
-		return false, nil
-	}
-	h, err := p.open(d)
-	if err != nil {
-		return true, p.settle(it, p.item(d, e.Name, err))
-	}
-	defer p.release(d)
-	for n := 0; ; n++ {
-		name := numbered(string(e.Name), n)
-		st, err := h.lstat(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
-		if err != nil {
-			return true, p.settle(it, p.item(d, e.Name, err))
-		}
-		switch {
-		case p.ledger.owns(&st) && h.same(e, &st, name):
-			if it.replace = !p.ledger.safe(&st); it.replace {
-				return false, nil
-			}
-			p.report.kept.Add(1)
-			p.wasLinked(it, name)
-			return true, p.settle(it, nil)
-		case p.opts.Conflict == Skip:
-			p.report.skips.Add(1)
-			return true, p.settle(it, nil)
-		case p.opts.Conflict == Fail:
-			return true, p.conflict(d, e.Name)
-		case p.opts.Conflict == Overwrite || !p.ledger.resumed:
-			return false, nil // decided again when it is published
-		}
-	}
 }
 
 // content adds the chunks of the last item of the batch. A file that is larger than a batch goes on in the next.

@@ -206,7 +206,7 @@ func begin(ctx context.Context, src Source, point *domain.Point, opts Options) (
 		r.target.Close()
 		return nil, err
 	}
-	r.top = &dir{existed: true}
+	r.top = &dir{}
 	return r, nil
 }
 
@@ -223,6 +223,7 @@ func (r *run) abandon() {
 	for _, f := range r.filling.all() {
 		r.drop(f)
 	}
+	r.report.settle()
 }
 
 func (r *run) close() {

@@ -66,20 +66,25 @@ func TestWhatIsCompleteIsNotFetchedAgain(t *testing.T) {
 		write(t, fmt.Sprintf("%s/d%02d/f", src, i), noise(100<<10, byte(i)))
 	}
 	m.backup(src)
-	to := temp(t)
-	d := m.open(true)
-	first, second := &flaky{Domain: d, left: 6}, &flaky{Domain: d}
-	ctx, cancel := context.WithCancel(t.Context())
-	first.cancel = cancel
-	if _, err := restore.Run(ctx, first, m.point(d, "latest"), restore.Options{To: to, Workers: 1}); err == nil {
-		t.Fatal("not interrupted")
+	d, to := m.open(true), temp(t)
+	run := func(cancelAt int, to string) (*restore.Report, int, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		src := &flaky{Domain: d, left: cancelAt, cancel: cancel}
+		r, err := restore.Run(ctx, src, m.point(d, "latest"), restore.Options{To: to, Workers: 1})
+		return r, src.frames, err
 	}
-	r, err := restore.Run(t.Context(), second, m.point(d, "latest"), restore.Options{To: to, Workers: 1})
+	_, all, _ := run(0, temp(t))
+	_, first, err := run(all/2+1, to)
+	if !isErr(err, context.Canceled) {
+		t.Fatalf("error is %v after %d of %d frames", err, first, all)
+	}
+	r, second, err := run(0, to)
 	if err != nil || r.Kept == 0 || r.Kept+r.Files != 100 {
 		t.Errorf("%v %+v", err, r)
 	}
-	if first.frames+second.frames > 13 { // of 10 MB in frames of 1 MiB
-		t.Errorf("%d frames were read, and %d more", first.frames, second.frames)
+	if first+second > all+1 { // the one it was interrupted at
+		t.Errorf("%d frames were read, then %d; there are %d", first, second, all)
 	}
 	m.same(to, src)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"waybill/internal/restore"
+	"waybill/internal/treetest"
 )
 
 func needRoot(t *testing.T) {
@@ -64,6 +65,29 @@ func TestDefaultACLsOfTheTargetAreNotInherited(t *testing.T) {
 	os.Chown(to, 0, 77)
 	m.restore(restore.Options{To: to})
 	m.same(to, src)
+}
+
+// Links can't cross into another file system: there the file becomes a copy.
+func TestLinksAcrossFileSystems(t *testing.T) {
+	needRoot(t)
+	m, src := newMachine(t), temp(t)
+	content := append(noise(300<<10, 1), make([]byte, 4<<20)...)
+	write(t, src+"/a/file", content)
+	os.Mkdir(src+"/b", 0o755)
+	os.Link(src+"/a/file", src+"/b/same")
+	m.backup(src)
+	to := temp(t)
+	os.MkdirAll(to+src+"/b", 0o755)
+	if err := unix.Mount("tmpfs", to+src+"/b", "tmpfs", 0, "size=8m"); err != nil {
+		t.Skip("mounting a small file system: ", err)
+	}
+	defer unix.Unmount(to+src+"/b", 0)
+	r := m.restore(restore.Options{To: to})
+	if r.WarningsCount != 1 {
+		t.Errorf("warnings: %v", r.Warnings)
+	}
+	has(t, to+src+"/b/same", content)
+	m.same(to, src, treetest.Links, treetest.Times, treetest.Owners, treetest.Modes)
 }
 
 // Someone without privileges gets everything but owners and devices, and no one else's rights.

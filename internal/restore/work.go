@@ -153,22 +153,25 @@ func (w *worker) elsewhere(r *ref, was error) ([]byte, error) {
 }
 
 // finishItem settles an item that was made in one go: err is what build returned.
-func (w *run) finishItem(it *item, err error) error {
+func (r *run) finishItem(it *item, err error) error {
 	e := &it.entry
 	switch {
 	case err == nil:
-		w.count(e)
+		r.count(e)
 	case err == errDamaged || err == errSkipped:
-		err = w.unlinked(it, err)
+		err = r.unlinked(it, err)
 	default:
-		if err = w.item(it.dir, e.Name, err); err == nil {
-			err = w.unlinked(it, errDamaged)
+		if err = r.item(it.dir, e.Name, err); err == nil {
+			err = r.unlinked(it, errDamaged)
 		}
 	}
-	w.opts.Progress.Entries.Add(1)
-	w.opts.Progress.Bytes.Add(e.Size)
-	w.done(it.dir)
-	return err
+	if err != nil {
+		return err // its directory is not complete, and must not look so
+	}
+	r.opts.Progress.Entries.Add(1)
+	r.opts.Progress.Bytes.Add(e.Size)
+	r.done(it.dir)
+	return nil
 }
 
 func (r *run) count(e *catalog.Entry) {
