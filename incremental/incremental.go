@@ -39,6 +39,14 @@ var ErrForked = errors.New("the vault has another commit of this machine at that
 // Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
 // Base, Reason, place in the chain, Destination and Known. Without roots the last point's selection is taken again.
 func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*save.Result, error) {
+	if d.Flaw != nil {
+		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", d.Flaw)
+	}
+	if s, ok := vault.(streamer); ok {
+		if err := s.Sweep(); err != nil {
+			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
+		}
+	}
 	last, err := d.Last(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
@@ -85,6 +93,7 @@ type wire struct {
 // A streamer is a store that takes an object as it grows: a directory.
 type streamer interface {
 	Create() (*durable.File, error)
+	Sweep() error // removes what dead writers left
 }
 
 func (v *wire) Create(manifest.Class) (pack.Target, error) {

@@ -63,6 +63,9 @@ type Report struct {
 // When the point is complete but disks of the set were not sealed, those given are; else it is ErrSeeded. The report is nil when
 // nothing was committed.
 func Run(ctx context.Context, o *Options) (*Report, error) {
+	if o.Domain.Flaw != nil {
+		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", o.Domain.Flaw)
+	}
 	last, err := o.Domain.Last(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)

@@ -80,9 +80,14 @@ func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading
 		return nil, err
 	}
 	if r.state != nil && r.state.Secrets.Machine == id {
-		return r, a.openOwn(ctx, r, f, contents)
+		err = a.openOwn(ctx, r, f, contents)
+	} else {
+		err = r.openAbroad(ctx, f, id)
 	}
-	return r, r.openAbroad(ctx, f, id)
+	if err == nil && r.Flaw != nil {
+		a.out.Warn("part of the chain of commits can't be used: %v", r.Flaw)
+	}
+	return r, err
 }
 
 // openTrees opens what is read from: the disks and vaults of --from, the vault of --credentials, else this machine's.

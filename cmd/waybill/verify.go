@@ -117,7 +117,7 @@ func (a *app) check(ctx context.Context, r *reading, points []domain.Point, reac
 	l := checkLine{len(points), report.Packs, report.Frames, report.Chunks, report.PlainBytes, report.Entries, append([]restore.PackProblem{}, report.Damaged...),
 		append([]manifest.Digest{}, report.Missing...), append([]restore.Affected{}, report.Affected...), report.AffectedCount, time.Since(began).Seconds()}
 	a.out.Answer("check", l, l.write)
-	return r.explainMissing(ctx, err)
+	return errors.Join(r.explainMissing(ctx, err), r.Flaw)
 }
 
 func (l *checkLine) write(w io.Writer) {

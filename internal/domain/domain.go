@@ -42,6 +42,10 @@ type Domain struct {
 	Machine *manifest.Machine
 	Chain   manifest.Chain
 
+	// Flaw says what of the chain is damaged, nil when nothing is. What the sound part holds can
+	// still be read; nobody should commit to such a chain.
+	Flaw error
+
 	store    union
 	opts     Options
 	temp     string // a temporary index, to be removed
@@ -56,17 +60,23 @@ type Domain struct {
 	packs map[manifest.Digest]*pack.Reader // guarded by mu; one pack's key is 32 bytes, its tail is not kept
 }
 
-// Open reads and checks the machine's chain from the stores. manifest.ErrSignature and
-// manifest.ErrFormat tell what is wrong with it when it fails.
+// Open reads and checks the machine's chain from the stores. Manifests that are damaged or not signed by the
+// machine are left out, and Flaw says so.
 func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts Options) (*Domain, error) {
 	d := &Domain{Machine: machine, store: union(stores), opts: opts, nodes: newFrameCache(), packs: map[manifest.Digest]*pack.Reader{}}
 	d.hashers.New = func() any { return pack.NewHasher(opts.Dedupe) }
 	d.decoders.New = func() any { return pack.NewDecoder() }
 	var err error
-	if d.Chain, err = manifest.ReadChain(ctx, d.store, machine); err != nil {
+	d.Chain, err = manifest.ReadChain(ctx, d.store, machine)
+	if errors.Is(err, manifest.ErrFormat) || errors.Is(err, manifest.ErrSignature) || errors.Is(err, manifest.ErrChain) {
+		d.Flaw = err
+	} else if err != nil {
 		return nil, err
 	}
-	return d, d.openIndex(ctx)
+	if err := d.openIndex(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 func (d *Domain) openIndex(ctx context.Context) error {
@@ -100,7 +110,12 @@ func (d *Domain) openIndex(ctx context.Context) error {
 
 // Close releases the index.
 func (d *Domain) Close() error {
-	err := errors.Join(d.cata.Close(), d.data.Close())
+	var err error
+	for _, x := range []*index.Index{d.cata, d.data} {
+		if x != nil { // Open may have got that far only
+			err = errors.Join(err, x.Close())
+		}
+	}
 	if d.temp != "" {
 		err = errors.Join(err, os.RemoveAll(d.temp))
 	}
@@ -160,16 +175,20 @@ func (d *Domain) CoverData(ctx context.Context) (missing []manifest.Digest, err 
 // Rebuild makes the whole index anew from the packs.
 func (d *Domain) Rebuild(ctx context.Context) (missing []manifest.Digest, err error) {
 	for _, class := range []manifest.Class{manifest.Catalogue, manifest.Data} {
-		if err := d.index(class).Retain(func(string) bool { return false }); err != nil {
-			return nil, err
-		}
-		lost, err := d.cover(ctx, class)
+		lost, err := d.remake(ctx, class)
 		if err != nil {
 			return nil, err
 		}
 		missing = append(missing, lost...)
 	}
 	return missing, nil
+}
+
+func (d *Domain) remake(ctx context.Context, class manifest.Class) (missing []manifest.Digest, err error) {
+	if err := d.index(class).Retain(func(string) bool { return false }); err != nil {
+		return nil, err
+	}
+	return d.cover(ctx, class)
 }
 
 // cover adds the commits that the index lacks.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
@@ -14,16 +15,21 @@ import (
 	"waybill/manifest"
 )
 
+// ErrAbsent says that a pack of the catalogue is in none of the stores: it is on a disk that has not
+// arrived, or lost. It is not fs.ErrNotExist, which for a catalogue means a name that was not saved.
+var ErrAbsent = errors.New("a pack of the catalogue is not at hand")
+
 // Load finds, opens and checks a catalogue node. It is catalog.Loader.
 func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
 	b, err := d.node(ctx, id)
-	if err == nil || !errors.Is(err, pack.ErrDamaged) {
+	if !errors.Is(err, pack.ErrDamaged) && !errors.Is(err, ErrAbsent) {
 		return b, err
 	}
 	// The index is a hint: before the pack is blamed, it is made anew.
-	d.rebuild.Do(func() { _, err = d.Rebuild(ctx) })
-	if err != nil && !errors.Is(err, pack.ErrDamaged) {
-		return nil, err
+	var rerr error
+	d.rebuild.Do(func() { _, rerr = d.remake(ctx, manifest.Catalogue) })
+	if rerr != nil {
+		return nil, rerr
 	}
 	return d.node(ctx, id)
 }
@@ -37,7 +43,11 @@ func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
 	frame, ok := d.nodes.get(key)
 	if !ok {
 		var err error
-		if frame, err = d.Frame(ctx, loc, nil); err != nil {
+		frame, err = d.Frame(ctx, loc, nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %v", ErrAbsent, err)
+		}
+		if err != nil {
 			return nil, err
 		}
 		d.nodes.put(key, frame)
@@ -47,13 +57,13 @@ func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
 
 // Frame reads and opens the frame a location lies in, into dst if that has room.
 func (d *Domain) Frame(ctx context.Context, loc index.Loc, dst []byte) ([]byte, error) {
-	r, err := d.Pack(ctx, loc.Pack)
-	if err != nil {
-		return nil, err
-	}
 	dec := d.decoders.Get().(*pack.Decoder)
 	defer d.decoders.Put(dec)
-	b, err := r.Frame(dec, FrameOf(loc), dst)
+	var b []byte
+	err := d.read(ctx, loc.Pack, func(r *pack.Reader) (err error) {
+		b, err = r.Frame(dec, FrameOf(loc), dst)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("pack %.12s: %w", manifest.Digest(loc.Pack), err)
 	}

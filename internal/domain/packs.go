@@ -25,7 +25,8 @@ func (a at) ReadAt(p []byte, off int64) (int, error) { return a.store.ReadAt(a.c
 // maxReaders bounds the pack readers that are kept open.
 const maxReaders = 4096
 
-// Pack opens a pack, or returns the reader it has of it. fs.ErrNotExist when no store has it.
+// Pack opens a pack, or returns the reader it has of it: the first store's whose copy opens. fs.ErrNotExist
+// when no store has it.
 func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, error) {
 	d.mu.Lock()
 	r := d.packs[name]
@@ -33,12 +34,7 @@ func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, 
 	if r != nil {
 		return r, nil
 	}
-	path := manifest.PackName(d.Machine.Machine, name)
-	size, err := d.store.Size(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("opening pack %.12s: %w", name, err)
-	}
-	r, err = pack.Open(at{context.WithoutCancel(ctx), d.store, path}, size, d.opts.Keys)
+	r, err := d.openCopy(ctx, name, d.store)
 	if err != nil {
 		return nil, fmt.Errorf("opening pack %.12s: %w", name, err)
 	}
@@ -49,6 +45,40 @@ func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, 
 	}
 	d.packs[name] = r
 	return r, nil
+}
+
+// openCopy opens the pack in the first of the stores whose copy opens.
+func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores union) (*pack.Reader, error) {
+	path := manifest.PackName(d.Machine.Machine, name)
+	err := notExist(path)
+	for i, s := range stores {
+		size, serr := s.Size(ctx, path)
+		if serr == nil {
+			var r *pack.Reader
+			// What this store can't read, those behind it may.
+			if r, serr = pack.Open(at{context.WithoutCancel(ctx), stores[i:], path}, size, d.opts.Keys); serr == nil {
+				return r, nil
+			}
+		}
+		if !errors.Is(serr, fs.ErrNotExist) {
+			err = serr
+		}
+	}
+	return nil, err
+}
+
+// read calls f with the pack's reader and, as long as it meets damage, with those of the other stores' copies.
+func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Reader) error) error {
+	r, err := d.Pack(ctx, name)
+	if err == nil {
+		err = f(r)
+	}
+	for i := 1; i < len(d.store) && errors.Is(err, pack.ErrDamaged); i++ {
+		if r, oerr := d.openCopy(ctx, name, d.store[i:]); oerr == nil && f(r) == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // tables reads the tables of a commit's packs of one class, several at once.
@@ -62,11 +92,11 @@ func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifes
 			continue
 		}
 		g.Go(func() error {
-			r, err := d.Pack(ctx, p.Name)
 			var t *pack.Table
-			if err == nil {
+			err := d.read(ctx, p.Name, func(r *pack.Reader) (err error) {
 				t, err = r.Table()
-			}
+				return err
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, pack.ErrDamaged) {
@@ -80,7 +110,8 @@ func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifes
 			return nil
 		})
 	}
-	return missing, tables, g.Wait()
+	err = g.Wait() // and only then is missing read
+	return missing, tables, err
 }
 
 // union asks several stores in turn.
