@@ -184,14 +184,9 @@ func (m *machine) points(each func(d *domain.Domain, p domain.Point)) {
 }
 
 // entry is the entry of a path in a point.
-func (m *machine) entry(d *domain.Domain, p domain.Point, path string) catalog.Entry {
+func (m *machine) entry(d *domain.Domain, p domain.Point, path string) (catalog.Entry, error) {
 	m.t.Helper()
-	top := must[catalog.Entry](m.t)(p.RootEntry())
-	e, err := catalog.Resolve(m.t.Context(), d, top, []byte(path))
-	if err != nil {
-		m.t.Fatalf("point %d: %s: %v", p.Manifest.Sequence, path, err)
-	}
-	return e
+	return catalog.Resolve(m.t.Context(), d, must[catalog.Entry](m.t)(p.RootEntry()), []byte(path))
 }
 
 // settle waits until what was written before is older than any clock tick.

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -116,11 +117,18 @@ func attributes(path string) string {
 	return b.String()
 }
 
-// read reads the tree that a point has at root. Contents are read whole and checked on the way.
+// read reads the tree that a point has at root, which a partial one may not have got to. Contents are read
+// whole and checked on the way.
 func (m *machine) read(d *domain.Domain, p domain.Point, root string) (snapshot, error) {
 	m.t.Helper()
 	s := snapshot{}
-	top := m.entry(d, p, root)
+	top, err := m.entry(d, p, root)
+	if errors.Is(err, fs.ErrNotExist) && p.State == catalog.PartialState {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	return s, catalog.Walk(m.t.Context(), d, top, nil, func(path []byte, e catalog.Entry) (bool, error) {
 		rest := ""
 		switch e.Kind {
