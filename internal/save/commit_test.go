@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"waybill/internal/catalog"
 	"waybill/internal/save"
@@ -111,5 +112,36 @@ func TestCancelledAnywhere(t *testing.T) {
 		if all := int64(120*8<<10 + 3<<20); next.Point.Stats.NewBytes+saved > all+1<<20 {
 			t.Errorf("stopped at %d: %d bytes were read before and %d after, of %d in all", stop, saved, next.Point.Stats.ReadBytes, all)
 		}
+	}
+}
+
+// Cancelled when the tree is done, a run ends as if it had not been.
+func TestCancelledAtTheEnd(t *testing.T) {
+	root := wideTree(t)
+	nodes := 0
+	for stop := -1; ; stop = nodes - 1 { // the last node but one is that of "/", the last is the record
+		m := newMemory(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		m.asked = func(class manifest.Class) {
+			if class != manifest.Catalogue {
+				return
+			}
+			if n++; n == stop {
+				cancel()
+				time.Sleep(10 * time.Millisecond) // until the walk knows
+			}
+		}
+		r, err := m.try(ctx, func(c *save.Config) { c.Readers = 1 }, root)
+		cancel()
+		if err != nil || r.Point.State != catalog.Complete {
+			t.Fatalf("cancelled at node %d of %d: %v", stop, nodes, err)
+		}
+		m.asked = nil
+		m.same(r.Point, root)
+		if stop > 0 {
+			return
+		}
+		nodes = n
 	}
 }

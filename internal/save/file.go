@@ -45,7 +45,12 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 	}
 	defer f.Close()
 	if only, _ := d.only.of(name); st.Dev != d.dev && only == nil { // something is mounted on the file, and it is no root
-		if fs, err := f.FileSystem(); err != nil || fs.Pseudo || w.s.cfg.OneFileSystem {
+		fs, err := f.FileSystem()
+		if err != nil {
+			w.unreadable(d, i, err)
+			return nil
+		}
+		if fs.Pseudo || w.s.cfg.OneFileSystem && !fs.MixesDevices() {
 			w.set(d, i, nil)
 			return nil
 		}
@@ -187,7 +192,7 @@ func (w *worker) resume(d *dir, raw []byte, e *catalog.Entry) (from int64, err e
 		return 0, err
 	}
 	if b.Flags&catalog.Partial == 0 || b.Kind != e.Kind || b.Inode != e.Inode || b.Size != e.Size || b.Mtime != e.Mtime || b.Ctime != e.Ctime ||
-		!b.Ctime.Before(d.settled) {
+		!d.isSettled(b.Ctime) {
 		return 0, nil
 	}
 	for it, err := range catalog.Content(context.Background(), w.s.cfg.Base.Loader, b) {

@@ -24,7 +24,7 @@ type dir struct {
 	only    *selection
 	scope   *source.Scope // of the excludes
 	dev     uint64
-	settled catalog.Time // see session.settled; less the file system's clock tick
+	settled catalog.Time // see session.settled and isSettled; less the file system's clock tick
 	entry   catalog.Entry
 	base    []byte       // the base's entry of this directory
 	left    atomic.Int64 // tasks and directories below that are not done
@@ -55,6 +55,9 @@ func (s *session) walk(ctx context.Context) (catalog.Entry, error) {
 	wg.Wait()
 	for _, w := range s.workers {
 		s.owners.add(w.users, w.groups)
+	}
+	if s.tasks.closed {
+		return s.tree.entry, nil // the tree is done; if ctx was too, it came too late
 	}
 	return s.tree.entry, s.tasks.cause()
 }

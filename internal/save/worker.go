@@ -3,6 +3,7 @@ package save
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
@@ -91,7 +92,7 @@ func (w *worker) item(d *dir, i int, st *source.Stat) error {
 func (w *worker) unchanged(d *dir, raw []byte, st *source.Stat) bool {
 	e, err := catalog.ParseEntry(raw)
 	const unsure = catalog.Changed | catalog.Partial | catalog.Unreadable
-	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && e.Ctime.Before(d.settled)
+	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && d.isSettled(e.Ctime)
 }
 
 // sameStat compares what change detection goes by.
@@ -160,13 +161,28 @@ func (w *worker) crossing(d *dir) {
 	if w.s.cfg.Base == nil {
 		return
 	}
-	fs, _ := d.src.FileSystem() // what can't be told has the largest slack
-	slack := fs.Slack
+	slack := unknownSlack
+	if fs, err := d.src.FileSystem(); err == nil {
+		slack = fs.Slack
+	}
 	sec, nsec := w.s.settled.Sec, int64(w.s.settled.Nsec)-slack.Nanoseconds()
 	for nsec < 0 {
 		sec, nsec = sec-1, nsec+1e9
 	}
 	d.settled = catalog.Time{Sec: sec, Nsec: uint32(nsec)}
+}
+
+// unknownSlack is that of a file system which can't be told: as much as any has.
+const unknownSlack = 5 * time.Minute
+
+// isSettled tells whether something was changed last before the base began to read, and not in the same tick of the clock. A time
+// of whole seconds is that of a file system without parts of them, most likely; its kind doesn't tell: ext4
+// with small inodes, an overlay of such.
+func (d *dir) isSettled(ctime catalog.Time) bool {
+	if ctime.Nsec == 0 {
+		ctime.Sec++
+	}
+	return ctime.Before(d.settled)
 }
 
 // mayDescend tells whether what is in the directory belongs to the backup. Roots, and what leads to
@@ -206,10 +222,21 @@ func (w *worker) seen(uid, gid uint32) {
 	}
 }
 
+// maxXattrs is how many bytes of attributes an entry may have: it must fit into a node. XFS and tmpfs let any user set more.
+const maxXattrs = 8 << 20
+
 // encodeXattrs encodes what could be read of an entry's attributes, and notes what could not.
 func (w *worker) encodeXattrs(d *dir, name []byte, list []source.Xattr, err error) []byte {
 	if err != nil {
 		w.s.problem(d.path(name), "extended attributes could not all be read: %v", err)
+	}
+	size := 0
+	for i, x := range list {
+		if size += len(x.Name) + len(x.Value); size > maxXattrs {
+			w.s.problem(d.path(name), "extended attributes of more than %d MiB: %d of them are left out", maxXattrs>>20, len(list)-i)
+			list = list[:i]
+			break
+		}
 	}
 	if len(list) == 0 {
 		return nil

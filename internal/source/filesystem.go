@@ -17,6 +17,10 @@ type FileSystem struct {
 	Slack time.Duration
 }
 
+// MixesDevices tells whether files may have another device than the directory that holds them, though nothing is mounted on
+// them: those of an overlay have their layer's, unless all layers are of one file system (Linux, filesystems/overlayfs, "Inode properties").
+func (fs FileSystem) MixesDevices() bool { return fs.Name == "overlay" }
+
 const (
 	fineSlack    = 20 * time.Millisecond // a tick is at most 10 ms, on Linux with HZ=100
 	coarseSlack  = 2 * time.Second       // FAT counts in steps of 2 s; also for types not known here
