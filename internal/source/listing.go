@@ -42,8 +42,9 @@ const (
 func (l *Listing) Len() int { return len(l.items) }
 
 // Name returns the name of entry i, valid until the listing's next use.
-func (l *Listing) Name(i int) []byte {
-	it := &l.items[i]
+func (l *Listing) Name(i int) []byte { return l.name(l.items[i]) }
+
+func (l *Listing) name(it item) []byte {
 	b := l.blocks[it.at>>16][it.at&0xffff:]
 	return b[:it.len:it.len]
 }
@@ -126,7 +127,13 @@ func load(b []byte, at, n int) uint64 {
 
 // sort orders items by name: first by the 8 bytes that are in the item itself, then those that have these in common by their
 // next 8 bytes, and so on. Names are looked at only once for each 8 bytes, and nothing is allocated.
-func (l *Listing) sort() { l.sortFrom(l.items, 0) }
+func (l *Listing) sort() {
+	l.sortFrom(l.items, 0)
+	// Some file systems, network ones and FUSE, list a name again that is replaced meanwhile.
+	l.items = slices.CompactFunc(l.items, func(a, b item) bool {
+		return a.key == b.key && a.len == b.len && bytes.Equal(l.name(a), l.name(b))
+	})
+}
 
 func (l *Listing) sortFrom(items []item, depth int) {
 	sortKeys(items, 56)
@@ -135,7 +142,7 @@ func (l *Listing) sortFrom(items []item, depth int) {
 		for j < len(items) && items[j].key == items[i].key {
 			j++
 		}
-		// A key with a zero at its end has the name's end in it: then these names are equal, which only a broken file system gives.
+		// A key with a zero at its end has the name's end in it: then these names are equal, see sort.
 		if j-i > 1 && items[i].key&0xff != 0 {
 			l.reload(items[i:j], depth+8)
 			l.sortFrom(items[i:j], depth+8)
