@@ -118,7 +118,8 @@ func (g goal) alone(r *report, ours *result) []verdict {
 		i := slices.IndexFunc(r.Corpora, func(c measuredCorpus) bool { return c.Name == g.corpus })
 		return []verdict{g.atLeast(what, float64(r.Corpora[i].Entries)/took)}
 	case memory:
-		return []verdict{g.atMost(what, float64(r.peak(g.corpus, ours.Tool)>>20))}
+		most, row := r.peak(g.corpus, ours.Tool)
+		return []verdict{g.atMost(fmt.Sprintf("%s, %s: in %s", ours.Tool, g.figure, row), float64(most>>20))}
 	case seconds:
 		if r.Scale != 1 { // it means the whole corpus
 			return nil

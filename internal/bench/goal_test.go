@@ -45,7 +45,7 @@ func TestJudge(t *testing.T) {
 		{"small", "unchanged: waybill, entries/s", "5.941e+05", "at least 6e+05", false},
 		{"mixed", "verify: waybill, of sha256sum's speed", "0.9", "at least 0.8", true},
 		{"mixed", "ingest: waybill-seed, of the slower of cp and sha256sum", "0.5", "at least 0.8", false},
-		{"mixed", "first: waybill, peak MiB", "400", "at most 350", false},
+		{"mixed", "waybill, peak MiB: in first", "400", "at most 350", false},
 	}
 	if got := judge(r); !slices.Equal(got, want) {
 		t.Errorf("verdicts:\n%v\nwant\n%v", got, want)

@@ -151,19 +151,18 @@ func (r *report) means(corpus, tool string) []string {
 			out[2] = fmt.Sprintf("%.2f", float64(second.Median.Stored)/1e6)
 		}
 	}
-	if peak := r.peak(corpus, tool); peak > 0 {
-		out[3] = fmt.Sprintf("%d", peak>>20)
+	if peak, row := r.peak(corpus, tool); peak > 0 {
+		out[3] = fmt.Sprintf("%d (%s)", peak>>20, row)
 	}
 	return out
 }
 
-// peak is the largest median peak over the tool's own rows.
-func (r *report) peak(corpus, tool string) int64 {
-	var most int64
+// peak is the largest median peak over the tool's own rows, and the row it is of.
+func (r *report) peak(corpus, tool string) (most int64, row string) {
 	for _, x := range r.Results {
-		if x.Corpus == corpus && x.Tool == tool && slices.Contains(rowNames, x.Row) {
-			most = max(most, x.Median.Peak)
+		if x.Corpus == corpus && x.Tool == tool && slices.Contains(rowNames, x.Row) && x.Median.Peak > most {
+			most, row = x.Median.Peak, x.Row
 		}
 	}
-	return most
+	return most, row
 }
