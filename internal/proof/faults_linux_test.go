@@ -47,22 +47,25 @@ func smallTree(t *testing.T) string {
 	return root
 }
 
+// ways are the ways in which an operation fails, and what is of the store after it.
+var ways = map[string]struct {
+	when fault.When
+	down bool
+}{
+	"not done":                        {fault.Before, false},
+	"done":                            {fault.After, false},
+	"half read":                       {fault.Amid, false},
+	"not done, and the store is gone": {fault.Before, true},
+	"done, and the store is gone":     {fault.After, true},
+}
+
 // Every operation of the vault fails once, in every way. After it nothing half visible is there, and the next
 // run goes on.
 func TestEveryOperationOfTheVaultFails(t *testing.T) {
 	root, id := smallTree(t), newIdentity(t)
 	settle()
 	want := snap(t, root)
-	for name, way := range map[string]struct {
-		when fault.When
-		down bool
-	}{
-		"not done":                        {fault.Before, false},
-		"done":                            {fault.After, false},
-		"half read":                       {fault.Amid, false},
-		"not done, and the vault is gone": {fault.Before, true},
-		"done, and the vault is gone":     {fault.After, true},
-	} {
+	for name, way := range ways {
 		t.Run(name, func(t *testing.T) {
 			for k := 1; ; k++ {
 				script := &fault.Script{At: k, When: way.when, Down: way.down}

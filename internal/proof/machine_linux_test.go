@@ -46,6 +46,8 @@ const (
 
 var when = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
+func now() time.Time { return when }
+
 func must[T any](t *testing.T) func(T, error) T {
 	return func(v T, err error) T {
 		t.Helper()
@@ -90,7 +92,7 @@ func newMachine(t *testing.T, id *identity) *machine {
 	return m
 }
 
-// documents are what a vault has before the first backup, but for the wrapped keys, which nothing here opens.
+// documents are what a vault has before the first backup, but for the wrapped recovery key, which nothing here opens.
 func (m *machine) documents() map[string][]byte {
 	m.t.Helper()
 	doc := must[[]byte](m.t)(m.id.doc.Encode())
@@ -100,6 +102,7 @@ func (m *machine) documents() map[string][]byte {
 		manifest.ReceiptKeyName:                  must[[]byte](m.t)(m.receipt.MarshalText()),
 		manifest.MachineName(machineID):          doc,
 		manifest.MachineSignatureName(machineID): must[[]byte](m.t)(m.id.secrets.Signer.Sign(doc)),
+		manifest.MachineKeyName(machineID):       must[[]byte](m.t)(m.id.secrets.Seal(m.id.recovery.Recipient())),
 	}
 }
 
@@ -156,6 +159,9 @@ func (m *machine) verified(extra bool) *ingest.VerifyReport {
 	r, err := ingest.Verify(m.t.Context(), ingest.Source{Name: "the vault", Reader: m.vault}, ingest.Options{})
 	if err != nil {
 		m.t.Fatalf("verify: %v", err)
+	}
+	if len(r.Machines) != 1 {
+		m.t.Fatalf("verify saw %d machines", len(r.Machines))
 	}
 	if len(r.Extra) > 0 && !extra {
 		m.t.Fatalf("the vault has files that nothing refers to: %q", r.Extra)
