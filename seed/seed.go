@@ -326,8 +326,9 @@ func (f *fleet) add(path string, set manifest.ID, o *Options) error {
 // open begins the next pack of a class.
 func (f *fleet) open(class manifest.Class) (pack.Target, error) {
 	var first error
-	for range f.disks {
-		d := f.disks[int(f.next.Add(1)-1)%len(f.disks)]
+	turn := int(f.next.Add(1) - 1) // taken once: packs begun at the same time must not make each other miss a disk
+	for i := range f.disks {
+		d := f.disks[(turn+i)%len(f.disks)]
 		file, err := d.NewPack(f.size[class])
 		if err == nil {
 			return &target{fleet: f, disk: d, file: file, class: class}, nil
