@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
@@ -47,15 +48,20 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
 		}
 	}
-	last, err := d.Last(ctx)
-	if err != nil {
+	cfg.Reason = "first backup"
+	if last := d.Chain.Last(); last != nil {
+		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
+	}
+	last, err := newest(ctx, d)
+	if last != nil {
+		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d, Lost: domain.Lost}
+		cfg.Reason = reason(last.Point, &cfg)
+	}
+	if err != nil && (!domain.Lost(err) || len(cfg.Roots) == 0) {
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
 	}
-	cfg.Reason = "first backup"
-	if last != nil {
-		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d}
-		cfg.Reason = reason(last.Point, &cfg)
-		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
+	if err != nil {
+		cfg.Reason = fmt.Sprintf("the last recovery point can't be read: %v", err)
 	}
 	if len(cfg.Roots) == 0 {
 		return nil, errors.New("there is no recovery point yet, so it must be said what to save")
@@ -66,6 +72,25 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	cfg.Known = d
 	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
 	return save.Run(ctx, cfg)
+}
+
+// newest returns the newest point whose record can be read, nil when there is none. The error says why it is not the last; unless
+// it is domain.Lost, there is no telling.
+func newest(ctx context.Context, d *domain.Domain) (*domain.Point, error) {
+	var first error
+	for _, link := range slices.Backward(d.Chain.Links) {
+		p, err := d.Resolve(ctx, link.Digest.String())
+		if err == nil {
+			return p, first
+		}
+		if first == nil {
+			first = err
+		}
+		if !domain.Lost(err) {
+			return nil, err
+		}
+	}
+	return nil, first
 }
 
 // reason says in words for people why the selection is scanned, and takes over the last selection when none is given.

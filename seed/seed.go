@@ -80,7 +80,7 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	cfg := o.Save
 	cfg.Reason = "first backup"
 	if last != nil {
-		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: o.Domain}
+		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: o.Domain, Lost: domain.Lost}
 		cfg.Reason = "the last backup was interrupted"
 		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
 		selectAgain(&cfg, last.Point)

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"waybill/internal/pack"
 	"waybill/internal/pack/index"
@@ -55,6 +56,8 @@ type Domain struct {
 	rebuild  sync.Once
 	hashers  sync.Pool
 	decoders sync.Pool
+
+	flawed atomic.Bool // part of the catalogue is damaged or gone
 
 	mu    sync.Mutex
 	packs map[manifest.Digest]*pack.Reader // guarded by mu; one pack's key is 32 bytes, its tail is not kept
@@ -129,8 +132,31 @@ func (d *Domain) index(class manifest.Class) *index.Index {
 	return d.cata
 }
 
-// Of is the index of one class of chunks.
-func (d *Domain) Of(class manifest.Class) pack.Known { return d.index(class) }
+// Of is the index of one class of chunks. From when some of the catalogue has been found to be damaged, nodes of it
+// only count as known if they can be read: the others are stored again.
+func (d *Domain) Of(class manifest.Class) pack.Known {
+	if class == manifest.Catalogue {
+		return readable{d}
+	}
+	return d.data
+}
+
+type readable struct{ *Domain }
+
+func (r readable) Has(p index.Key) bool {
+	if !r.cata.Has(p) {
+		return false
+	}
+	if !r.flawed.Load() {
+		return true
+	}
+	loc, ok := r.cata.Lookup(p)
+	if ok {
+		_, err := r.cached(context.Background(), loc)
+		ok = err == nil
+	}
+	return ok
+}
 
 // Committed adds the packs of a commit that was just made to the index.
 func (d *Domain) Committed(id manifest.Digest, packs []pack.Finished) error {

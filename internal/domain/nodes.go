@@ -19,10 +19,13 @@ import (
 // arrived, or lost. It is not fs.ErrNotExist, which for a catalogue means a name that was not saved.
 var ErrAbsent = errors.New("a pack of the catalogue is not at hand")
 
+// Lost tells whether an error of Load says that the node is damaged or gone, and not just out of reach.
+func Lost(err error) bool { return errors.Is(err, pack.ErrDamaged) || errors.Is(err, ErrAbsent) }
+
 // Load finds, opens and checks a catalogue node. It is catalog.Loader.
 func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
 	b, err := d.node(ctx, id)
-	if !errors.Is(err, pack.ErrDamaged) && !errors.Is(err, ErrAbsent) {
+	if !Lost(err) {
 		return b, err
 	}
 	// The index is a hint: before the pack is blamed, it is made anew.
@@ -31,7 +34,10 @@ func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
 	if rerr != nil {
 		return nil, rerr
 	}
-	return d.node(ctx, id)
+	if b, err = d.node(ctx, id); Lost(err) {
+		d.flawed.Store(true)
+	}
+	return b, err
 }
 
 func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
@@ -39,20 +45,28 @@ func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: catalogue node %.12s is in no pack at hand", pack.ErrDamaged, id)
 	}
-	key := frameKey{loc.Pack, loc.Frame}
-	frame, ok := d.nodes.get(key)
-	if !ok {
-		var err error
-		frame, err = d.Frame(ctx, loc, nil)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %v", ErrAbsent, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		d.nodes.put(key, frame)
+	frame, err := d.cached(ctx, loc)
+	if err != nil {
+		return nil, err
 	}
 	return d.Chunk(id, frame, loc)
+}
+
+// cached is Frame for the catalogue, by way of the cache.
+func (d *Domain) cached(ctx context.Context, loc index.Loc) ([]byte, error) {
+	key := frameKey{loc.Pack, loc.Frame}
+	if frame, ok := d.nodes.get(key); ok {
+		return frame, nil
+	}
+	frame, err := d.Frame(ctx, loc, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %v", ErrAbsent, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.nodes.put(key, frame)
+	return frame, nil
 }
 
 // Frame reads and opens the frame a location lies in, into dst if that has room.

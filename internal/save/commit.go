@@ -208,6 +208,9 @@ func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 			p.Settled = b.Point.Settled // it still holds entries of the base
 		}
 	}
+	if flaw := s.flaw.Load(); flaw != nil {
+		p.Reason += fmt.Sprintf("; part of that point can't be read, and was read from the source again: %v", *flaw)
+	}
 	for _, w := range s.workers {
 		s.owners.add(w.users, w.groups)
 		p.Stats.Add(w.count)

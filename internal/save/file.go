@@ -196,6 +196,9 @@ func (w *worker) resume(d *dir, raw []byte, e *catalog.Entry) (from int64, err e
 		return 0, nil
 	}
 	for it, err := range catalog.Content(context.Background(), w.s.cfg.Base.Loader, b) {
+		if w.s.lost(err) {
+			break // what came before it is as it was saved
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -66,6 +66,9 @@ type Base struct {
 	ID     manifest.Digest
 	Point  *catalog.Point
 	Loader catalog.Loader // of its catalogue; safe for concurrent use
+	// Lost tells the errors of Loader that say that a node is damaged or gone. What it held is then read again,
+	// and the point's reason says so; other errors end the run. Nil: all do.
+	Lost func(error) bool
 }
 
 // Config says what to save, as whom, and where to. Roots, Writer, Destination, Known and Tool are needed.

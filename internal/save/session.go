@@ -37,6 +37,7 @@ type session struct {
 	tasks    taskStack
 	links    linkTable
 	problems problems
+	flaw     atomic.Pointer[error] // the first of the base's that Lost told
 	owners   owners
 }
 
@@ -95,6 +96,16 @@ func (c *Config) defaults() {
 	if c.CheckpointChunks == 0 {
 		c.CheckpointChunks = 1 << 20
 	}
+}
+
+// lost tells whether the base can't tell what it was asked for, so that the run goes on as if it had nothing there.
+func (s *session) lost(err error) bool {
+	b := s.cfg.Base
+	if err == nil || b == nil || b.Lost == nil || !b.Lost(err) {
+		return false
+	}
+	s.flaw.CompareAndSwap(nil, &err)
+	return true
 }
 
 // timeOf converts a clock's time to the file system's form.

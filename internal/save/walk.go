@@ -213,10 +213,15 @@ func (w *worker) alignBase(d *dir, base *catalog.Cursor) error {
 			d.changed.Store(true)
 		}
 	}
+	err := base.Err()
+	if w.s.lost(err) {
+		err = nil // the slots that it filled are as they were saved
+		d.changed.Store(true)
+	}
 	if raw != nil {
 		d.changed.Store(true)
 	}
-	return base.Err()
+	return err
 }
 
 // look examines a range of a directory's entries.
