@@ -72,7 +72,10 @@ func scratch(t *testing.T) string {
 func newIdentity(t *testing.T) *identity {
 	t.Helper()
 	recovery := must[*age.X25519Identity](t)(age.GenerateX25519Identity())
-	secrets := must[*keys.Secrets](t)(keys.NewSecrets(vaultID, machineID))
+	return identityOf(recovery, must[*keys.Secrets](t)(keys.NewSecrets(vaultID, machineID)))
+}
+
+func identityOf(recovery *age.X25519Identity, secrets *keys.Secrets) *identity {
 	cutter := manifest.Cutter{Algorithm: cut.Name, Min: 4 << 10, Mean: 8 << 10, Max: 12 << 10}
 	return &identity{recovery, secrets, &manifest.Machine{Vault: vaultID, Machine: machineID, Name: "proof", Created: when, SigningKey: secrets.Signer.Public(),
 		CatalogueRecipient: secrets.Catalogue.Recipient().String(), Cutter: cutter}}

@@ -1,0 +1,123 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"waybill/ingest/vault"
+	"waybill/internal/catalog"
+	"waybill/internal/domain"
+	"waybill/internal/keys"
+	"waybill/manifest"
+)
+
+// killAfter runs a program and kills it after a time, with SIGKILL, unless it has ended by then. It returns what
+// the program said, and whether it was killed.
+func killAfter(t *testing.T, cmd *exec.Cmd, after time.Duration) (out string, killed bool, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), after)
+	defer cancel()
+	var b strings.Builder
+	cmd.Stdout, cmd.Stderr = &b, &b
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
+	err = cmd.Wait()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok && e.ExitCode() == -1 {
+		return b.String(), true, err
+	}
+	return b.String(), false, err
+}
+
+// moment is a random time until which a program that takes about that long is let run; now and then longer.
+func moment(r *rand.Rand, takes time.Duration) time.Duration {
+	return time.Duration(r.Int64N(int64(takes + takes/5)))
+}
+
+// Child is the part of TestBackupsWithCheckpointsAreKilled that is killed: a backup with many checkpoints, by a machine whose things
+// are in a directory.
+func TestChild(t *testing.T) {
+	dir := os.Getenv("WAYBILL_PROOF_CHILD")
+	if dir == "" {
+		t.Skip("it is run by TestBackupsWithCheckpointsAreKilled, as a program of its own")
+	}
+	recovery := must[*age.X25519Identity](t)(age.ParseX25519Identity(string(must[[]byte](t)(os.ReadFile(dir + "/recovery")))))
+	secrets := must[*keys.Secrets](t)(keys.ParseSecrets(must[[]byte](t)(os.ReadFile(dir + "/secrets"))))
+	m := &machine{t: t, id: identityOf(recovery, secrets), index: dir + "/index", vault: must[*vault.Dir](t)(vault.Open(dir + "/vault"))}
+	m.backup(string(must[[]byte](t)(os.ReadFile(dir + "/root"))))
+}
+
+// A backup is killed at any moment, again and again. After each time the chain is valid and every point reads back exactly; what was
+// committed stays, and at last a backup gets to its end.
+func TestBackupsWithCheckpointsAreKilled(t *testing.T) {
+	id, root := newIdentity(t), smallTree(t)
+	settle()
+	want := snap(t, root)
+	takes := time.Duration(0)
+	kills, checkpoints := 0, 0
+	randomly(t, 12*time.Second, func(t *testing.T, seed uint64) {
+		r := random(seed)
+		m := newMachine(t, id)
+		child := m.child(root)
+		var ids []manifest.Digest
+		for try := 0; ; try++ {
+			after := time.Minute
+			if takes > 0 && try < 8 {
+				after = moment(r, takes)
+			}
+			began := time.Now()
+			out, killed, err := killAfter(t, child(), after)
+			if !killed && err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if !killed {
+				takes = max(takes/2, time.Since(began)) // more or less: others are at work here, too
+			}
+			now := m.sound(root, want)
+			if len(now) < len(ids) || fmt.Sprint(now[:len(ids)]) != fmt.Sprint(ids) {
+				t.Errorf("the chain was %v, and is %v", ids, now)
+			}
+			if ids = now; killed {
+				kills, checkpoints = kills+1, checkpoints+len(ids)
+				continue
+			}
+			var last domain.Point
+			if m.points(func(_ *domain.Domain, p domain.Point) { last = p }); last.State != catalog.Complete {
+				t.Errorf("the last point is %s", last.State)
+			}
+			return
+		}
+	})
+	t.Logf("killed %d times, when there were %.1f commits on average", kills, float64(checkpoints)/float64(max(kills, 1)))
+}
+
+// child writes down what the machine is, and returns what makes the program that backs it up.
+func (m *machine) child(root string) func() *exec.Cmd {
+	m.t.Helper()
+	dir := scratch(m.t)
+	for name, b := range map[string][]byte{"recovery": []byte(m.id.recovery.String()), "secrets": must[[]byte](m.t)(m.id.secrets.Encode()), "root": []byte(root)} {
+		write(m.t, filepath.Join(dir, name), b)
+	}
+	for name, target := range map[string]string{"vault": m.vault.Path(), "index": m.index} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	return func() *exec.Cmd {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestChild$")
+		cmd.Env = append(os.Environ(), "WAYBILL_PROOF_CHILD="+dir)
+		return cmd
+	}
+}
