@@ -85,7 +85,7 @@ func (a *app) points(ctx context.Context, f *readFlags) error {
 		return cli.Errorf(cli.Incomplete, "%s can't be read", cli.Counted(int64(unreadable), "recovery point")).
 			Hinted("if a disk has not been ingested yet, add it with --from DISK")
 	}
-	return nil
+	return r.Flaw // what is listed is sound, but it is not all
 }
 
 func newPointLine(p *domain.Point) pointLine {

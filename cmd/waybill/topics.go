@@ -28,6 +28,27 @@ passphrase's end is no part of it.`)
 
 func jsonTopic() *cobra.Command { return cli.JSONTopic(slices.Concat(lineTypes, ingestcmd.Lines)) }
 
+func excludesTopic() *cobra.Command {
+	return cli.Topic("excludes", "what can be left out of a backup, and how it is said", `
+--exclude PATTERN and --exclude-from FILE, which has a pattern a line, leave things out. A pattern has in its names
+
+  *  any characters    ?  one    [a-z]  one of these    [^a-z]  none of these
+  \xNN  the byte NN    \*  \?  \[  \]  \!  \\  the character itself
+
+and says by its slashes where it looks:
+
+  *.tmp            a name at any depth
+  /var/cache       that path alone, and if it is a directory, all below it
+  build/*.o        the last names of a path, at any depth
+  /home/**/Trash   ** stands for any number of directories, also none
+  /srv/scratch/**  all that is in a directory, but not the directory
+  cache/           with a slash at its end: directories only
+  !/var/cache/x    not left out after all; the last pattern that matches decides
+
+What lies in a directory that is left out can't be brought back. Upper and lower case differ. The machine's state, its
+vault and the disks of a seed are always left out.`)
+}
+
 // lineTypes are the types of JSON lines on standard output.
 var lineTypes = []cli.LineType{
 	{Type: "vault", Says: "answer of vault create", Example: created{}},

@@ -232,7 +232,7 @@ func (w *writing) config(paths []string, f *saveFlags) (cfg save.Config, err err
 		return cfg, err
 	}
 	if _, err := source.NewExcludes(cfg.Excludes); err != nil {
-		return cfg, cli.Errorf(cli.Usage, "--exclude: %w", err).Hinted("`waybill backup --help` tells what a pattern may be")
+		return cfg, cli.Errorf(cli.Usage, "--exclude: %w", err).Hinted("`waybill help excludes` tells what a pattern may be")
 	}
 	if cfg.Host, err = os.Hostname(); err != nil {
 		return cfg, fmt.Errorf("looking for this machine's name: %w", err)
