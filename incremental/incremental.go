@@ -96,7 +96,7 @@ func newest(ctx context.Context, d *domain.Domain) (*domain.Point, error) {
 // reason says in words for people why the selection is scanned, and takes over the last selection when none is given.
 func reason(last *catalog.Point, cfg *save.Config) string {
 	if len(cfg.Roots) == 0 {
-		cfg.Roots = last.Roots
+		cfg.Roots, cfg.OneFileSystem = last.Roots, cfg.OneFileSystem || last.OneFileSystem
 		if len(cfg.Excludes) == 0 {
 			cfg.Excludes = last.Excludes
 		}

@@ -299,6 +299,24 @@ func TestSelection(t *testing.T) {
 	}
 }
 
+// Without roots, all of the last selection is taken again.
+func TestSelectionAgain(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	write(t, root+"/in", []byte("1"))
+	write(t, root+"/out", []byte("2"))
+	m.change = func(c *save.Config) { c.Excludes, c.OneFileSystem = []string{"out"}, true }
+	m.backup(root)
+	m.change = nil
+	for range 2 {
+		if p := m.backup().Point; !p.OneFileSystem || len(p.Excludes) != 1 || p.Stats.Files != 1 {
+			t.Errorf("%+v", p)
+		}
+	}
+	if p := m.backup(root).Point; p.OneFileSystem || len(p.Excludes) != 0 || p.Stats.Files != 2 {
+		t.Errorf("selected anew: %+v", p)
+	}
+}
+
 func TestInterruptedBackupGoesOn(t *testing.T) {
 	m, root := newMachine(t), t.TempDir()
 	const size = 24 << 20

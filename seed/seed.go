@@ -125,7 +125,7 @@ func selectAgain(cfg *save.Config, last *catalog.Point) {
 	if len(cfg.Roots) > 0 {
 		return
 	}
-	cfg.Roots = last.Roots
+	cfg.Roots, cfg.OneFileSystem = last.Roots, cfg.OneFileSystem || last.OneFileSystem
 	if len(cfg.Excludes) == 0 {
 		cfg.Excludes = last.Excludes
 	}

@@ -313,7 +313,7 @@ func TestResumeSelection(t *testing.T) {
 	n := 2
 	ctx, cancel := context.WithCancel(t.Context())
 	m.change = func(o *seed.Options) {
-		o.Save.Excludes, o.Save.CheckpointBytes = []string{"f07"}, 1<<20
+		o.Save.Excludes, o.Save.OneFileSystem, o.Save.CheckpointBytes = []string{"f07"}, true, 1<<20
 		o.Cache = stopping{m.cache, func() {
 			if n--; n == 0 {
 				cancel()
@@ -326,7 +326,7 @@ func TestResumeSelection(t *testing.T) {
 	m.change = nil
 	r, err := m.try(t.Context(), disks)
 	m.must(err)
-	if len(r.Point.Excludes) != 1 || r.Point.Stats.Files != 7 {
+	if len(r.Point.Excludes) != 1 || !r.Point.OneFileSystem || r.Point.Stats.Files != 7 {
 		t.Errorf("%+v", r.Point)
 	}
 }

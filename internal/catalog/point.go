@@ -12,23 +12,24 @@ import (
 
 // A Point is the record of a recovery point. Paths are escaped as manifest.EscapePath does.
 type Point struct {
-	Format       string            `json:"format"`
-	State        string            `json:"state"` // Complete or PartialState
-	Host         string            `json:"host"`
-	Started      time.Time         `json:"started"`
-	Ended        time.Time         `json:"ended"`
-	Settled      time.Time         `json:"settled"` // entries changed before it may be taken as unchanged by their stat
-	Base         *manifest.Digest  `json:"base,omitempty"`
-	Roots        []string          `json:"roots"`
-	Excludes     []string          `json:"excludes,omitempty"`
-	Root         []byte            `json:"root"` // the encoded entry of "/"
-	Mode         string            `json:"mode"` // how changes were found: "first", "scan"
-	Reason       string            `json:"reason"`
-	Users        map[string]string `json:"users"` // uid to name
-	Groups       map[string]string `json:"groups"`
-	Stats        Stats             `json:"stats"`
-	Problems     []Problem         `json:"problems,omitempty"`
-	ProblemCount int               `json:"problem_count"`
+	Format        string            `json:"format"`
+	State         string            `json:"state"` // Complete or PartialState
+	Host          string            `json:"host"`
+	Started       time.Time         `json:"started"`
+	Ended         time.Time         `json:"ended"`
+	Settled       time.Time         `json:"settled"` // entries changed before it may be taken as unchanged by their stat
+	Base          *manifest.Digest  `json:"base,omitempty"`
+	Roots         []string          `json:"roots"`
+	Excludes      []string          `json:"excludes,omitempty"`
+	OneFileSystem bool              `json:"one_file_system,omitempty"` // file systems mounted below the roots were left out
+	Root          []byte            `json:"root"`                      // the encoded entry of "/"
+	Mode          string            `json:"mode"`                      // how changes were found: "first", "scan"
+	Reason        string            `json:"reason"`
+	Users         map[string]string `json:"users"` // uid to name
+	Groups        map[string]string `json:"groups"`
+	Stats         Stats             `json:"stats"`
+	Problems      []Problem         `json:"problems,omitempty"`
+	ProblemCount  int               `json:"problem_count"`
 }
 
 // The states of a point.
