@@ -225,25 +225,31 @@ func (d *Domain) cover(ctx context.Context, class manifest.Class) (missing []man
 		if x.Covers(tag) {
 			continue
 		}
-		lost, tables, err := d.tables(ctx, link.Manifest, class)
-		if err != nil {
-			return nil, err
-		}
-		if len(lost) > 0 {
-			missing = append(missing, lost...)
+		lost, err := d.add(ctx, tag, link.Manifest, class, false)
+		if errors.Is(err, errGaps) {
 			tag += " incomplete" // no commit's name: gone when the index is opened next
+			lost, err = d.add(ctx, tag, link.Manifest, class, true)
 		}
-		err = x.Add(tag, func(put func(index.Key, index.Loc) error) error {
-			for name, t := range tables {
-				if err := addTable(name, t, put); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
 		if err != nil {
 			return nil, fmt.Errorf("building the index: %w", err)
 		}
+		missing = append(missing, lost...)
 	}
 	return missing, nil
+}
+
+// errGaps stops the indexing of a commit, some of whose packs can't be read.
+var errGaps = errors.New("packs are missing")
+
+// add indexes a commit's packs of one class. Those that can't be read are returned, or, unless gaps are
+// allowed, end it with errGaps.
+func (d *Domain) add(ctx context.Context, tag string, m *manifest.Manifest, class manifest.Class, gaps bool) (missing []manifest.Digest, err error) {
+	err = d.index(class).Add(tag, func(put func(index.Key, index.Loc) error) error {
+		missing, err = d.tables(ctx, m, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
+		if err == nil && len(missing) > 0 && !gaps {
+			return errGaps
+		}
+		return err
+	})
+	return missing, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"waybill/internal/pack"
 	"waybill/internal/pack/index"
 	"waybill/manifest"
 )
@@ -25,7 +26,11 @@ func TestMisleadingIndex(t *testing.T) {
 			dir := t.TempDir()
 			d := m.open(dir, vault)
 			for i, c := range all {
-				_, tables, err := d.tables(t.Context(), d.Chain.Links[i].Manifest, manifest.Catalogue)
+				tables := map[manifest.Digest]*pack.Table{}
+				_, err := d.tables(t.Context(), d.Chain.Links[i].Manifest, manifest.Catalogue, func(name manifest.Digest, t *pack.Table) error {
+					tables[name] = t
+					return nil
+				})
 				m.check(err)
 				d.cata.Retain(func(tag string) bool { return tag != c.id.String() })
 				m.check(d.cata.Add(c.id.String(), func(put func(index.Key, index.Loc) error) error {

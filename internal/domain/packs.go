@@ -81,12 +81,12 @@ func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Re
 	return err
 }
 
-// tables reads the tables of a commit's packs of one class, several at once.
-func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifest.Class) (missing []manifest.Digest, tables map[manifest.Digest]*pack.Table, err error) {
-	var mu sync.Mutex
-	tables = map[manifest.Digest]*pack.Table{}
+// tables calls each with the tables of a commit's packs of one class, one after the other, and reads
+// a few ahead. It returns the packs that are not there or whose tables are damaged.
+func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifest.Class, each func(manifest.Digest, *pack.Table) error) (missing []manifest.Digest, err error) {
+	var mu sync.Mutex // one at a time from here on
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
+	g.SetLimit(8)
 	for _, p := range m.Packs {
 		if p.Class != class {
 			continue
@@ -106,12 +106,11 @@ func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifes
 			if err != nil {
 				return fmt.Errorf("reading the table of pack %.12s: %w", p.Name, err)
 			}
-			tables[p.Name] = t
-			return nil
+			return each(p.Name, t)
 		})
 	}
 	err = g.Wait() // and only then is missing read
-	return missing, tables, err
+	return missing, err
 }
 
 // union asks several stores in turn.
