@@ -58,7 +58,7 @@ func (d *Domain) cached(ctx context.Context, loc index.Loc) ([]byte, error) {
 	if frame, ok := d.nodes.get(key); ok {
 		return frame, nil
 	}
-	frame, err := d.Frame(ctx, loc, nil)
+	frame, err := d.Frame(ctx, loc, make([]byte, 0, min(loc.Plain, pack.MaxCatalogueChunk))) // its own size: it will be kept
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %v", ErrAbsent, err)
 	}
