@@ -55,7 +55,10 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	last, err := newest(ctx, d)
 	if last != nil {
 		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d, Lost: domain.Lost}
-		cfg.Reason = reason(last.Point, &cfg)
+		cfg.Reason = reason(last.Point)
+		if err := cfg.SelectAgain(last.Point); err != nil {
+			return nil, err
+		}
 	}
 	if err != nil && (!domain.Lost(err) || len(cfg.Roots) == 0) {
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
@@ -93,14 +96,8 @@ func newest(ctx context.Context, d *domain.Domain) (*domain.Point, error) {
 	return nil, first
 }
 
-// reason says in words for people why the selection is scanned, and takes over the last selection when none is given.
-func reason(last *catalog.Point, cfg *save.Config) string {
-	if len(cfg.Roots) == 0 {
-		cfg.Roots, cfg.OneFileSystem = last.Roots, cfg.OneFileSystem || last.OneFileSystem
-		if len(cfg.Excludes) == 0 {
-			cfg.Excludes = last.Excludes
-		}
-	}
+// reason says in words for people why the selection is scanned.
+func reason(last *catalog.Point) string {
 	if last.State == catalog.PartialState {
 		return "the last backup was interrupted"
 	}

@@ -317,6 +317,24 @@ func TestSelectionAgain(t *testing.T) {
 	}
 }
 
+// A root's name may be any bytes; the record has it escaped, and a backup without roots finds it again.
+func TestRootOfAnyName(t *testing.T) {
+	for _, name := range []string{`back\slash`, "\xff\xfe", "line\nbreak", `looks\x41escaped`} {
+		m := newMachine(t)
+		root := filepath.Join(t.TempDir(), name)
+		write(t, root+"/file", []byte("1"))
+		first := m.backup(root)
+		if want := manifest.EscapePath([]byte(root)); len(first.Point.Roots) != 1 || first.Point.Roots[0] != want {
+			t.Errorf("%q, want %q", first.Point.Roots, want)
+		}
+		for range 2 {
+			if r, err := m.try(t.Context()); err != nil || r.Point.Stats.Files != 1 {
+				t.Errorf("%q again: %v", name, err)
+			}
+		}
+	}
+}
+
 func TestInterruptedBackupGoesOn(t *testing.T) {
 	m, root := newMachine(t), t.TempDir()
 	const size = 24 << 20

@@ -83,7 +83,9 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: o.Domain, Lost: domain.Lost}
 		cfg.Reason = "the last backup was interrupted"
 		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
-		selectAgain(&cfg, last.Point)
+		if err := cfg.SelectAgain(last.Point); err != nil {
+			return nil, err
+		}
 		if _, err := o.Domain.CoverData(ctx); err != nil {
 			return nil, err
 		}
@@ -118,17 +120,6 @@ func setOf(c manifest.Chain) manifest.ID {
 		}
 	}
 	return ""
-}
-
-// selectAgain takes over the last selection when none is given.
-func selectAgain(cfg *save.Config, last *catalog.Point) {
-	if len(cfg.Roots) > 0 {
-		return
-	}
-	cfg.Roots, cfg.OneFileSystem = last.Roots, cfg.OneFileSystem || last.OneFileSystem
-	if len(cfg.Excludes) == 0 {
-		cfg.Excludes = last.Excludes
-	}
 }
 
 // finish seals those of a seed's disks that it was stopped before: the point is complete, and there may be

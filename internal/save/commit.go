@@ -201,7 +201,7 @@ func sealRecord(r Reference, to ...age.Recipient) ([]byte, error) {
 // point makes the record.
 func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	p := &catalog.Point{State: state, Host: s.cfg.Host, Started: s.started.UTC(), Ended: s.cfg.Now().UTC(),
-		Settled: s.started.UTC(), Roots: s.cfg.Roots, Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem,
+		Settled: s.started.UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem,
 		Root: root.Append(nil), Mode: "first", Reason: s.cfg.Reason}
 	if b := s.cfg.Base; b != nil {
 		p.Mode, p.Base = "scan", &b.ID

@@ -7,7 +7,35 @@ import (
 	"strings"
 
 	"waybill/internal/catalog"
+	"waybill/manifest"
 )
+
+// SelectAgain takes over the selection of a point when no roots are given: its roots, that it stayed on one file system, and, when none
+// are given, its excludes.
+func (c *Config) SelectAgain(p *catalog.Point) error {
+	if len(c.Roots) > 0 {
+		return nil
+	}
+	for _, root := range p.Roots {
+		path, err := manifest.UnescapePath(root)
+		if err != nil {
+			return fmt.Errorf("taking the last selection again: %w", err)
+		}
+		c.Roots = append(c.Roots, string(path))
+	}
+	c.OneFileSystem = c.OneFileSystem || p.OneFileSystem
+	if len(c.Excludes) == 0 {
+		c.Excludes = p.Excludes
+	}
+	return nil
+}
+
+func escapePaths(paths []string) (all []string) {
+	for _, p := range paths {
+		all = append(all, manifest.EscapePath([]byte(p)))
+	}
+	return all
+}
 
 // A selection is a root, or a directory that leads to roots. Below a nil selection everything is wanted, and
 // nothing was named.
