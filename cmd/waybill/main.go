@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 
 	"golang.org/x/term"
 
@@ -15,7 +16,21 @@ import (
 	"waybill/internal/keys"
 )
 
-func main() { os.Exit(run(keys.FullCost)) }
+func main() {
+	spareMemory()
+	os.Exit(run(keys.FullCost))
+}
+
+// spareMemory keeps the heap near what is alive: most of it is large buffers, which cost the
+// collector nothing, and servers have better uses for memory. GOGC and GOMEMLIMIT overrule it.
+func spareMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(256 << 20) // soft: beyond it memory is collected more eagerly
+	}
+}
 
 // run is the program. Tests run it with a cost that lets them make many vaults.
 func run(cost keys.Cost) int {

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"fmt"
+	"runtime/debug"
 
 	"filippo.io/age"
 	"golang.org/x/crypto/argon2"
@@ -94,6 +95,7 @@ func parseWrapped(b []byte) (*wrapped, error) {
 
 func (w *wrapped) aead(passphrase []byte) cipher.AEAD {
 	key := argon2.IDKey(passphrase, w.Salt, w.Time, w.MemoryKiB, w.Threads, 32)
+	debug.FreeOSMemory() // 256 MiB that nothing needs again; what follows must not come on top of them
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err) // the key has the one length that is right
