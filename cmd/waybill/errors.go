@@ -28,6 +28,7 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: machine.ErrBusy, Code: cli.Busy, Hint: "wait until it has ended, then try again"},
 	{Is: machine.ErrOtherVault, Code: cli.NoVault, Hint: "the vault was replaced, or these credentials are for another one; its operator knows"},
 	{Is: seed.ErrSeeded, Code: cli.Failed, Hint: "`waybill backup` goes on from it, over the network"},
+	{Is: seed.ErrAbsent, Code: cli.Failed, Hint: "connect all disks of the set and name each with --to"},
 	{Is: disk.ErrForeign, Code: cli.Failed, Hint: "an interrupted seed goes on with its own disks, and with empty ones"},
 	{Is: disk.ErrMedium, Code: cli.Damaged, Hint: "do not ship it: take another disk"},
 	{Is: incremental.ErrForked, Code: cli.ChainConflict, Hint: "if this machine's state came out of an old copy, remove it and run `waybill register --recover UUID CREDENTIALS`"},
