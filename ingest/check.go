@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +21,8 @@ import (
 type check struct {
 	tree    *tree
 	opts    Options
-	files   map[string]int64 // not accounted for yet
+	all     map[string]int64 // every file's size
+	files   map[string]int64 // those not accounted for yet
 	present []listed
 	gaps    []int
 	errs    []error
@@ -34,11 +37,36 @@ type listed struct {
 	manifest.Pack
 }
 
+// machines are those that the tree has a key of, and those that it has anything else of.
+func (c *check) machines() []manifest.ID {
+	set := map[manifest.ID]bool{}
+	for _, id := range c.tree.machines {
+		set[id] = true
+	}
+	for name := range c.all {
+		rest, ok := strings.CutPrefix(name, "machines/")
+		dir, _, _ := strings.Cut(rest, "/")
+		if id, err := manifest.ParseID(dir); ok && err == nil {
+			set[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// needed accounts for a file that nothing can be restored elsewhere without. What it says is no business of those who have no key. A
+// disk may not have it yet, and when it is sealed SHA256SUMS tells.
+func (c *check) needed(name string) {
+	delete(c.files, name)
+	if _, ok := c.all[name]; !ok && c.tree.label == nil {
+		c.damaged(name, fmt.Errorf("%w: nothing can be restored without it, but on the machine itself", fs.ErrNotExist))
+	}
+}
+
 // machine checks a machine's documents, and accounts for its files.
 func (c *check) machine(ctx context.Context, id manifest.ID) error {
-	for _, name := range []string{manifest.MachineName(id), manifest.MachineSignatureName(id), manifest.MachineKeyName(id)} {
-		delete(c.files, name)
-	}
+	delete(c.files, manifest.MachineName(id))
+	delete(c.files, manifest.MachineSignatureName(id))
+	c.needed(manifest.MachineKeyName(id))
 	m, err := manifest.OpenMachine(ctx, c.tree, id)
 	if err != nil {
 		return err
@@ -147,7 +175,8 @@ func (c *check) pack(ctx context.Context, p listed, buf []byte) {
 	c.report.Bytes += p.Size
 }
 
-// sums checks what a sealed disk's SHA256SUMS says of files that are no packs: keys are checked by nothing else here.
+// sums checks what a sealed disk's SHA256SUMS says of files that are no packs (keys are checked by nothing else here), and that it lists all
+// that is the disk's.
 func (c *check) sums(ctx context.Context) error {
 	b, err := manifest.ReadObject(ctx, c.tree, disk.SumsName, disk.MaxSums)
 	if err != nil {
@@ -157,7 +186,9 @@ func (c *check) sums(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	listed := map[string]bool{}
 	for _, s := range sums {
+		listed[s.Name] = true
 		if _, _, ok := manifest.ParsePackName(s.Name); ok {
 			continue
 		}
@@ -167,6 +198,11 @@ func (c *check) sums(ctx context.Context) error {
 		}
 		if err != nil {
 			c.damaged(s.Name, err)
+		}
+	}
+	for name := range c.all {
+		if _, extra := c.files[name]; !extra && !listed[name] && name != disk.LabelName && name != disk.SumsName {
+			return fmt.Errorf("%s: %w: it does not list %s, and perhaps more", disk.SumsName, manifest.ErrFormat, name)
 		}
 	}
 	return nil

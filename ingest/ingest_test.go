@@ -483,9 +483,27 @@ func TestVerifySealed(t *testing.T) {
 	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.As(err, &damaged) || len(damaged.Damaged) != 2 {
 		t.Errorf("changed keys: %v", err)
 	}
+	w.replace(d, disk.SumsName, nil)
+	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.Is(err, manifest.ErrFormat) {
+		t.Errorf("empty sums: %v", err)
+	}
 	w.replace(d, disk.SumsName, []byte("x\n"))
 	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.Is(err, manifest.ErrFormat) {
 		t.Errorf("changed sums: %v", err)
+	}
+}
+
+// A vault without the keys is found to be, and all else in it is checked nevertheless.
+func TestVerifyKeysGone(t *testing.T) {
+	w := newWorld(t)
+	_, err := Import(t.Context(), w.vault, w.sources(1, 2), options())
+	w.must(err)
+	w.must(os.RemoveAll(filepath.Join(w.vault.Path(), "keys")))
+	var damaged *DamagedError
+	r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{})
+	if !errors.As(err, &damaged) || len(damaged.Damaged) != 2 || damaged.Damaged[0].Name != manifest.MachineKeyName(machineID) ||
+		damaged.Damaged[1].Name != manifest.RecoveryName || r.Packs != len(w.packs) || len(r.Extra) != 0 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

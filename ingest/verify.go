@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"waybill/manifest"
 	"waybill/seed/disk"
@@ -42,17 +43,20 @@ func Verify(ctx context.Context, s Source, o Options) (*VerifyReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(t.machines) == 0 && t.label != nil {
-		return nil, fmt.Errorf("%s: %w", s.Name, ErrEmpty)
-	}
 	c := &check{tree: t, opts: o, report: &VerifyReport{Vault: t.vault.Vault, Label: t.label}}
 	if c.files, err = list(ctx, s); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	for _, name := range []string{manifest.VaultName, manifest.RecoveryName, manifest.ReceiptKeyName, disk.LabelName, disk.SumsName, disk.ReadmeName} {
+	c.all = maps.Clone(c.files)
+	machines := c.machines()
+	if len(machines) == 0 && t.label != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, ErrEmpty)
+	}
+	c.needed(manifest.RecoveryName)
+	for _, name := range []string{manifest.VaultName, manifest.ReceiptKeyName, disk.LabelName, disk.SumsName, disk.ReadmeName} {
 		delete(c.files, name)
 	}
-	for _, id := range t.machines {
+	for _, id := range machines {
 		if err := c.machine(ctx, id); err != nil {
 			c.errs = append(c.errs, fmt.Errorf("machine %s: %w", id, err))
 		}
