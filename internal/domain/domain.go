@@ -54,6 +54,8 @@ type Domain struct {
 	cata     *index.Index
 	nodes    *frameCache
 	rebuild  sync.Once
+	proof    sync.Once // guards the making of proven
+	proven   bool      // the recovery key at hand is this vault's
 	hashers  sync.Pool
 	decoders sync.Pool
 

@@ -1,12 +1,14 @@
 package domain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
 
+	"filippo.io/age"
 	"golang.org/x/sync/errgroup"
 
 	"waybill/internal/pack"
@@ -56,7 +58,8 @@ func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores unio
 		if serr == nil {
 			var r *pack.Reader
 			// What this store can't read, those behind it may.
-			if r, serr = pack.Open(at{context.WithoutCancel(ctx), stores[i:], path}, size, d.opts.Keys); serr == nil {
+			r, serr = pack.Open(at{context.WithoutCancel(ctx), stores[i:], path}, size, d.opts.Keys)
+			if serr = d.judge(r, serr); serr == nil {
 				return r, nil
 			}
 		}
@@ -65,6 +68,27 @@ func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores unio
 		}
 	}
 	return nil, err
+}
+
+// judge tells a pack whose wrapped key is damaged from one that the keys at hand are not meant to open.
+func (d *Domain) judge(r *pack.Reader, err error) error {
+	closed := errors.Is(err, pack.ErrKey) || err == nil && !r.CanReadFrames()
+	if closed && d.hasRecovery() {
+		return fmt.Errorf("%w: the recovery key opens the chain's commits, but not this pack", pack.ErrDamaged)
+	}
+	return err
+}
+
+// hasRecovery tells whether one of the keys at hand is proven to be the recovery key: it opens what the
+// last commit, which is signed, seals to that.
+func (d *Domain) hasRecovery() bool {
+	d.proof.Do(func() {
+		if last := d.Chain.Last(); last != nil && d.opts.Keys.Recovery != nil {
+			_, err := age.Decrypt(bytes.NewReader(last.Manifest.Record), d.opts.Keys.Recovery)
+			d.proven = err == nil
+		}
+	})
+	return d.proven
 }
 
 // read calls f with the pack's reader and, as long as it meets damage, with those of the other stores' copies.
