@@ -189,8 +189,11 @@ func (c *check) sums(ctx context.Context) error {
 	listed := map[string]bool{}
 	for _, s := range sums {
 		listed[s.Name] = true
-		if _, _, ok := manifest.ParsePackName(s.Name); ok {
-			continue
+		if _, d, ok := manifest.ParsePackName(s.Name); ok {
+			if d != s.Digest {
+				return fmt.Errorf("%s: %w: it has another digest for %s", disk.SumsName, manifest.ErrFormat, s.Name)
+			}
+			continue // the pack itself is checked against its name
 		}
 		b, err := manifest.ReadObject(ctx, c.tree, s.Name, manifest.MaxManifest)
 		if err == nil && manifest.Sum(b) != s.Digest {

@@ -483,6 +483,14 @@ func TestVerifySealed(t *testing.T) {
 	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.As(err, &damaged) || len(damaged.Damaged) != 2 {
 		t.Errorf("changed keys: %v", err)
 	}
+	p, _ := w.pack(1)
+	sums, err := os.ReadFile(filepath.Join(d.Path(), disk.SumsName))
+	w.must(err)
+	other := strings.Replace(string(sums), p.Name.String()+"  ", manifest.Digest{1}.String()+"  ", 1)
+	w.replace(d, disk.SumsName, []byte(other))
+	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.Is(err, manifest.ErrFormat) {
+		t.Errorf("another digest of a pack: %v", err)
+	}
 	w.replace(d, disk.SumsName, nil)
 	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.Is(err, manifest.ErrFormat) {
 		t.Errorf("empty sums: %v", err)
