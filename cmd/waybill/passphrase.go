@@ -36,17 +36,22 @@ func (s *secret) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.recoveryFile, "recovery-key-file", "", "read the recovery key from `FILE` and ask for no passphrase")
 }
 
-// recovery gets the recovery key of a vault whose keys/recovery.json is wrapped.
-func (s *secret) recovery(ctx context.Context, wrapped []byte, vault manifest.ID) (*age.X25519Identity, error) {
+// recovery gets the recovery key of a vault. Its keys/recovery.json is only read when it takes the passphrase: the key
+// itself opens everything without that file.
+func (s *secret) recovery(ctx context.Context, wrapped func() ([]byte, error), vault manifest.ID) (*age.X25519Identity, error) {
 	key, err := s.recoveryKey()
 	if err != nil || key != nil {
 		return key, err
+	}
+	b, err := wrapped()
+	if err != nil {
+		return nil, err
 	}
 	p, err := s.passphrase(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return keys.Unwrap(wrapped, p, vault)
+	return keys.Unwrap(b, p, vault)
 }
 
 // recoveryKey reads the recovery key where it is given; nil where it isn't. Flags win over variables.

@@ -36,9 +36,10 @@ func (r *readFlags) flags(f *pflag.FlagSet) {
 // A reading is an open domain and what must be closed after it.
 type reading struct {
 	*domain.Domain
-	trees  []tree
-	state  *machine.State // nil when another machine reads
-	dedupe [32]byte
+	trees    []tree
+	state    *machine.State // nil when another machine reads
+	dedupe   [32]byte
+	recovery age.Identity // nil when only the catalogue is read
 }
 
 // Close releases everything.
@@ -140,11 +141,8 @@ func (a *app) openOwn(ctx context.Context, r *reading, f *readFlags, contents bo
 	s := r.state
 	opts := domain.Options{Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey()}
 	if contents {
-		copies, err := s.Copies()
-		if err != nil {
-			return err
-		}
-		if opts.Keys.Recovery, err = f.secret.identity(ctx, copies[manifest.RecoveryName], s.Secrets.Vault); err != nil {
+		var err error
+		if opts.Keys.Recovery, err = f.secret.identity(ctx, r.ownRecovery, s.Secrets.Vault); err != nil {
 			return err
 		}
 	}
@@ -158,28 +156,6 @@ func (a *app) openOwn(ctx context.Context, r *reading, f *readFlags, contents bo
 	return r.open(ctx, s.Machine, opts)
 }
 
-// openAbroad opens the domain of another machine with the vault's recovery key.
-func (r *reading) openAbroad(ctx context.Context, f *readFlags, id manifest.ID) error {
-	t := r.trees[0]
-	v, err := vaultOf(ctx, t)
-	if err != nil {
-		return err
-	}
-	wrapped, err := manifest.ReadObject(ctx, t, manifest.RecoveryName, maxSecret)
-	if err != nil {
-		return fmt.Errorf("%s: %w", t.Path(), err)
-	}
-	recovery, err := f.secret.identity(ctx, wrapped, v.Vault)
-	if err != nil {
-		return err
-	}
-	secrets, m, err := machine.Lookup(ctx, t, v.Vault, id, recovery)
-	if err != nil {
-		return err
-	}
-	return r.open(ctx, m, domain.Options{Keys: pack.Keys{Recovery: recovery}, Dedupe: secrets.DedupeKey()})
-}
-
 // open opens the domain; what the state keeps is asked before the trees.
 func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Options) error {
 	if r.state != nil && r.state.Secrets.Machine == m.Machine {
@@ -189,7 +165,7 @@ func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Opt
 		}
 		r.trees = append([]tree{own}, r.trees...)
 	}
-	r.dedupe = opts.Dedupe
+	r.dedupe, r.recovery = opts.Dedupe, opts.Keys.Recovery
 	var stores []domain.Store
 	for _, t := range r.trees {
 		stores = append(stores, t)
@@ -208,15 +184,6 @@ func openPacks(s *machine.State) (tree, error) {
 	}
 	d, err := durable.Open(s.PacksDir())
 	return tree{d}, err
-}
-
-// identity is recovery as an age.Identity, nil with any error.
-func (s *secret) identity(ctx context.Context, wrapped []byte, vault manifest.ID) (age.Identity, error) {
-	key, err := s.recovery(ctx, wrapped, vault)
-	if err != nil {
-		return nil, err
-	}
-	return key, nil
 }
 
 // point resolves what the user calls a recovery point.

@@ -131,13 +131,11 @@ func recoverMachine(ctx context.Context, dir string, v machine.Store, c *keys.Cr
 	if err != nil {
 		return nil, cli.Errorf(cli.Usage, "--recover %s: %w", f.recover, err)
 	}
-	wrapped, err := manifest.ReadObject(ctx, v, manifest.RecoveryName, maxSecret)
+	key, err := f.secret.recovery(ctx, func() ([]byte, error) {
+		return manifest.ReadObject(ctx, v, manifest.RecoveryName, maxSecret)
+	}, c.Vault)
 	if err != nil {
 		return nil, fmt.Errorf("vault %s: %w", c.Address, err)
-	}
-	key, err := f.secret.recovery(ctx, wrapped, c.Vault)
-	if err != nil {
-		return nil, err
 	}
 	s, err := machine.Recover(ctx, dir, v, c, id, key)
 	if errors.Is(err, fs.ErrNotExist) {

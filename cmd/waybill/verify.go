@@ -27,8 +27,8 @@ func newVerify(a *app) *cobra.Command {
 		Use:   "verify DISK|VAULT|POINT",
 		Short: "check a disk, a vault or a recovery point",
 		Long: `Checks a disk or a vault, without keys: every signature, every link of each machine's chain, every pack against its name. With
---data it takes the passphrase, too, and opens, decompresses and hashes every chunk of one machine's packs, and looks up
-all that its recovery points refer to: what passes restores.
+--data it takes the passphrase, too, and opens, decompresses and hashes every chunk of one machine's packs, looks up
+all that its recovery points refer to, and tries the keys: what passes restores.
 
 Of a recovery point it checks that it would restore, all of it, without writing anything; that takes the passphrase.`,
 		Example: `  waybill verify /mnt/disk1
@@ -76,7 +76,7 @@ func (a *app) verifyData(ctx context.Context, f *verifyFlags) error {
 		return err
 	}
 	defer r.Close()
-	var errs []error
+	errs := []error{r.verifyKeys(ctx, r.trees[len(r.trees)-1])}
 	var readable []domain.Point
 	for _, p := range r.Points(ctx) {
 		if p.Err != nil {
