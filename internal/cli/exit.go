@@ -25,6 +25,8 @@ const (
 	DiskFull      Code = 23
 	Conflict      Code = 24
 	ChainConflict Code = 25
+	NextDisk      Code = 26
+	Unfit         Code = 27
 	Interrupted   Code = 130
 )
 
@@ -51,6 +53,8 @@ func Exits() []Exit {
 		{DiskFull, "disk_full", "no space left where it had to write"},
 		{Conflict, "conflict", "the restore target has something in the way"},
 		{ChainConflict, "chain_conflict", "the vault holds a different commit in this machine's place of the chain"},
+		{NextDisk, "next_disk", "the disks are full, or none is left that works; what is done is kept: give the next disk with `waybill seed --resume --to DISK`"},
+		{Unfit, "unfit", "a medium is not fit to carry a backup; the reasons are listed"},
 		{Interrupted, "interrupted", "interrupted; what was done is kept, the next run goes on from there"},
 	}
 }
