@@ -39,7 +39,6 @@ var errCompressor = errors.New("compressed data does not decompress to what it w
 type codec struct {
 	encoders [Best + 1]*zstd.Encoder
 	decoder  *zstd.Decoder
-	out      []byte
 	check    []byte
 }
 
@@ -65,24 +64,27 @@ func (c *codec) encoder(l Level) *zstd.Encoder {
 	return c.encoders[l]
 }
 
-// compress returns plain in the form it is stored in, valid until the next call. It
+// compress fills f.zstd, or leaves it empty when that saves nothing. It
 // decodes what it encoded and compares: a compressor's bug must not become the backup's.
-func (c *codec) compress(plain []byte, l Level) (method uint8, stored []byte, err error) {
-	if incompressible(plain) {
-		return methodStored, plain, nil
+func (c *codec) compress(f *frame, l Level) error {
+	f.zstd = f.zstd[:0]
+	if incompressible(f.plain) {
+		return nil
 	}
-	c.out = c.encoder(l).EncodeAll(plain, c.out[:0])
-	if len(c.out) >= len(plain)-len(plain)/32 {
-		return methodStored, plain, nil
+	out := c.encoder(l).EncodeAll(f.plain, f.zstd)
+	if len(out) >= len(f.plain)-len(f.plain)/32 {
+		f.zstd = out[:0]
+		return nil
 	}
-	if cap(c.check) < len(plain) {
-		c.check = make([]byte, 0, len(plain)+len(plain)/4)
+	if cap(c.check) < len(f.plain) {
+		c.check = make([]byte, 0, len(f.plain)+len(f.plain)/4)
 	}
-	back, err := c.decoder.DecodeAll(c.out, c.check[:0])
-	if err != nil || !bytes.Equal(back, plain) {
-		return 0, nil, errCompressor
+	back, err := c.decoder.DecodeAll(out, c.check[:0])
+	if err != nil || !bytes.Equal(back, f.plain) {
+		return errCompressor
 	}
-	return methodZstd, c.out, nil
+	f.zstd = out
+	return nil
 }
 
 // decompress opens a frame's stored form into dst, which must have room for all of it.

@@ -29,7 +29,7 @@ func TestCodec(t *testing.T) {
 		for l := Fastest; l <= Best; l++ {
 			c := newCodec()
 			for range 2 { // with and without buffers from before
-				method, stored, err := c.compress(test.plain, l)
+				stored, method, err := compress(c, test.plain, l)
 				if err != nil || method != test.method || len(stored) > len(test.plain) {
 					t.Fatalf("%s, level %d: method %d, %d bytes, %v", test.name, l, method, len(stored), err)
 				}
@@ -80,7 +80,7 @@ func TestCompressorIsChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.encoders[Fastest] = bad
-	if _, _, err := c.compress(text, Fastest); !errors.Is(err, errCompressor) {
+	if _, _, err := compress(c, text, Fastest); !errors.Is(err, errCompressor) {
 		t.Errorf("compressing with a dictionary that no reader has: %v", err)
 	}
 }
@@ -136,4 +136,12 @@ func TestTuner(t *testing.T) {
 	if l := newTuner(Best).level(); l != Best {
 		t.Errorf("a level that was chosen is not kept: %d", l)
 	}
+}
+
+// compress is a frame's stored form.
+func compress(c *codec, plain []byte, l Level) (stored []byte, method uint8, err error) {
+	f := &frame{plain: plain}
+	err = c.compress(f, l)
+	stored, method = f.stored()
+	return stored, method, err
 }

@@ -16,11 +16,11 @@ import (
 	"waybill/manifest"
 )
 
-// A lane writes packs of one class, one after the other. Several lanes of a class
-// write at once.
+// A lane writes packs of one class, one after the other, in a goroutine of its own. Several lanes of a class
+// write at once, each to its disk.
 type lane struct {
 	w     *Writer
-	class manifest.Class
+	class *class
 
 	mu     sync.Mutex // guards all below
 	pack   *openPack
@@ -43,18 +43,33 @@ type openPack struct {
 	crc    hash.Hash64
 }
 
-// append seals a frame into the lane's pack. The caller holds the lane's lock, which append releases.
-func (l *lane) append(stored []byte, method uint8, f *frame) error {
+// run writes the class's frames until there are no more. After a failure it still takes them, so that no worker waits for ever.
+func (l *lane) run() {
+	for f := range l.class.ready {
+		if l.w.ctx.Err() == nil {
+			if err := l.append(f); err != nil {
+				l.w.cancel(err)
+			}
+		}
+		l.class.release(f)
+		l.w.waiting.Done()
+	}
+}
+
+// append seals a frame into the lane's pack.
+func (l *lane) append(f *frame) error {
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
-		l.err = l.seal(stored, method, f)
+		l.err = l.seal(f)
 	}
 	return l.err
 }
 
-func (l *lane) seal(stored []byte, method uint8, f *frame) error {
+func (l *lane) seal(f *frame) error {
+	stored, method := f.stored()
 	limit := l.w.cfg.DataPack
-	if l.class == manifest.Catalogue {
+	if l.class.name == manifest.Catalogue {
 		limit = l.w.cfg.CataPack
 	}
 	p := l.pack
@@ -78,11 +93,11 @@ func (l *lane) seal(stored []byte, method uint8, f *frame) error {
 }
 
 func (l *lane) open() (*openPack, error) {
-	target, err := l.w.cfg.Create(l.class)
+	target, err := l.w.cfg.Create(l.class.name)
 	if err != nil {
 		return nil, err
 	}
-	p := &openPack{target: target, header: header(l.class), sha: sha256.New(), md5: md5.New(), crc: crc64nvme.New()}
+	p := &openPack{target: target, header: header(l.class.name), sha: sha256.New(), md5: md5.New(), crc: crc64nvme.New()}
 	rand.Read(p.key[:])
 	p.aead = newAEAD(p.key)
 	l.pack = p
@@ -151,7 +166,7 @@ func (l *lane) settle() error {
 }
 
 func (l *lane) commit(p *openPack) error {
-	info := manifest.Pack{Class: l.class, Size: p.size, CRC64: p.crc.Sum64()}
+	info := manifest.Pack{Class: l.class.name, Size: p.size, CRC64: p.crc.Sum64()}
 	p.sha.Sum(info.Name[:0])
 	p.md5.Sum(info.MD5[:0])
 	if c, ok := p.target.(Carrier); ok {
@@ -169,7 +184,7 @@ func (l *lane) tail(p *openPack) ([]byte, error) {
 	dataTable := tableKey(p.key)
 	sealedTable := newAEAD(dataTable).Seal(nil, tableNonce[:], p.table.encode(p.frames), p.header[:])
 	forMachine := p.key
-	if l.class == manifest.Data {
+	if l.class.name == manifest.Data {
 		forMachine = dataTable
 	}
 	wrapR, err := wrap(p.key, l.w.cfg.Recovery)

@@ -6,14 +6,23 @@ import (
 	"waybill/manifest"
 )
 
-// A frame under construction: plain bytes and where the chunks lie in them.
+// A frame under construction: plain bytes and where the chunks lie in them; then compressed.
 type frame struct {
 	class  manifest.Class
 	plain  []byte
 	chunks []Chunk
+	zstd   []byte // compressed; empty when that is not worth it
 }
 
-func (f *frame) reset() { f.plain, f.chunks = f.plain[:0], f.chunks[:0] }
+func (f *frame) reset() { f.plain, f.chunks, f.zstd = f.plain[:0], f.chunks[:0], f.zstd[:0] }
+
+// stored is the frame in the form it is stored in.
+func (f *frame) stored() (b []byte, method uint8) {
+	if len(f.zstd) > 0 {
+		return f.zstd, methodZstd
+	}
+	return f.plain, methodStored
+}
 
 // A Stream takes one producer's chunks in order and groups the new ones into frames,
 // so that what is read together lies together. It is not safe for concurrent use.

@@ -48,10 +48,15 @@ type Config struct {
 	Level     Level         // of compression
 	Workers   int           // compressing goroutines; default GOMAXPROCS
 	Producers int           // the most streams of a class in use at once; default Workers
+	Lanes     int           // data packs written at once, each by a goroutine of its own: one a disk; default one for four workers
 	DataPack  int64         // bytes at which a data pack is closed; default 64 MiB
 	CataPack  int64         // the same for catalogue packs; default 16 MiB
 
-	// Create opens the destination of the next pack. It is called whenever a pack is begun.
+	// Adopted are durable packs of a run that failed before it could commit them. The next Flush returns them with
+	// its own, and what is in them is not stored again.
+	Adopted []Finished
+
+	// Create opens the destination of the next pack. It is called whenever a pack is begun, by several goroutines at once.
 	Create func(manifest.Class) (Target, error)
 }
 
@@ -63,6 +68,7 @@ func (c *Config) defaults() {
 	}
 	def(&c.Workers, runtime.GOMAXPROCS(0))
 	def(&c.Producers, c.Workers)
+	def(&c.Lanes, max(1, c.Workers/4))
 	if c.DataPack <= 0 {
 		c.DataPack = 64 << 20
 	}
@@ -74,12 +80,13 @@ func (c *Config) defaults() {
 }
 
 // A Writer packs the chunks of many streams. Memory is bounded: producers wait
-// for a free frame when the workers are behind.
+// for a free frame when the workers or the lanes are behind.
 type Writer struct {
 	cfg     Config
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	workers sync.WaitGroup
+	workers sync.WaitGroup // compress what is in queue
+	writers sync.WaitGroup // the lanes: write what is in their class's ready
 	queue   chan *frame
 	waiting sync.WaitGroup // frames handed over and not yet in a pack
 	classes map[manifest.Class]*class
@@ -93,6 +100,7 @@ type Writer struct {
 type class struct {
 	name    manifest.Class
 	free    chan *frame // frames not in use; nil stands for one not yet made
+	ready   chan *frame // compressed ones: a lane takes the next when it has written its last, so a fast disk gets more than a slow one
 	target  int         // plain bytes at which a frame is full
 	largest int         // chunk in bytes
 	known   Known
@@ -116,9 +124,10 @@ func NewWriter(ctx context.Context, cfg Config) *Writer {
 	w := &Writer{cfg: cfg, queue: make(chan *frame, cfg.Workers), tuner: newTuner(cfg.Level)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.classes = map[manifest.Class]*class{
-		manifest.Data:      w.newClass(manifest.Data, dataFrame, cfg.Data, max(1, cfg.Workers/4)),
+		manifest.Data:      w.newClass(manifest.Data, dataFrame, cfg.Data, cfg.Lanes),
 		manifest.Catalogue: w.newClass(manifest.Catalogue, cataFrame, cfg.Catalogue, 1),
 	}
+	w.adopt()
 	for range cfg.Workers {
 		w.workers.Go(w.work)
 	}
@@ -126,8 +135,9 @@ func NewWriter(ctx context.Context, cfg Config) *Writer {
 }
 
 func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes int) *class {
-	frames := w.cfg.Producers + 2*w.cfg.Workers
-	c := &class{name: name, target: target, largest: MaxDataChunk, known: known, pending: new(index.Pending), free: make(chan *frame, frames)}
+	frames := w.cfg.Producers + 2*w.cfg.Workers + lanes
+	c := &class{name: name, target: target, largest: MaxDataChunk, known: known, pending: new(index.Pending),
+		free: make(chan *frame, frames), ready: make(chan *frame, lanes)}
 	if name == manifest.Catalogue {
 		c.largest = MaxCatalogueChunk
 	}
@@ -135,9 +145,23 @@ func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes in
 		c.free <- nil
 	}
 	for range lanes {
-		c.lanes = append(c.lanes, &lane{w: w, class: name})
+		l := &lane{w: w, class: c}
+		c.lanes = append(c.lanes, l)
+		w.writers.Go(l.run)
 	}
 	return c
+}
+
+// adopt takes over the packs of a failed run.
+func (w *Writer) adopt() {
+	w.finished = append(w.finished, w.cfg.Adopted...)
+	for _, p := range w.cfg.Adopted {
+		for _, chunks := range p.Table.All() {
+			for _, c := range chunks {
+				w.classes[p.Class].pending.Insert(index.Key(c.Prefix))
+			}
+		}
+	}
 }
 
 // Stream returns a new stream of the class for one producer.
@@ -192,6 +216,10 @@ func (w *Writer) Close() error {
 	close(w.queue)
 	w.workers.Wait()
 	for _, c := range w.classes {
+		close(c.ready)
+	}
+	w.writers.Wait()
+	for _, c := range w.classes {
 		for _, l := range c.lanes {
 			l.abort()
 		}
@@ -200,18 +228,17 @@ func (w *Writer) Close() error {
 	return w.err()
 }
 
-// work compresses frames and appends them to packs until the queue is closed. After an
+// work compresses frames and hands them to the lanes of their class until the queue is closed. After an
 // error it goes on taking frames, so that no producer waits for ever.
 func (w *Writer) work() {
 	codec := newCodec()
 	for f := range w.queue {
 		if w.ctx.Err() == nil {
-			if err := w.store(codec, f); err != nil {
+			if err := codec.compress(f, w.tuner.level()); err != nil {
 				w.cancel(err)
 			}
 		}
-		w.classes[f.class].release(f)
-		w.waiting.Done()
+		w.classes[f.class].ready <- f
 	}
 }
 
@@ -222,26 +249,6 @@ func (c *class) release(f *frame) {
 		f = nil
 	}
 	c.free <- f
-}
-
-func (w *Writer) store(codec *codec, f *frame) error {
-	method, stored, err := codec.compress(f.plain, w.tuner.level())
-	if err != nil {
-		return err
-	}
-	return w.classes[f.class].lane().append(stored, method, f)
-}
-
-// lane returns a lane that nobody writes to just now, else any; locked.
-func (c *class) lane() *lane {
-	for _, l := range c.lanes {
-		if l.mu.TryLock() {
-			return l
-		}
-	}
-	l := c.lanes[0]
-	l.mu.Lock()
-	return l
 }
 
 func (w *Writer) submit(f *frame) error {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"waybill/internal/pack/index"
 	"waybill/manifest"
@@ -232,4 +233,82 @@ func TestCancelled(t *testing.T) {
 	if err := w.Close(); !errors.Is(err, why) || len(st.packs) != 0 {
 		t.Errorf("Close: %v, and %d packs are committed", err, len(st.packs))
 	}
+}
+
+// What a failed writer has finished, the next one takes over: it stores none of it again, and its Flush returns it.
+func TestAdopted(t *testing.T) {
+	st := newStore(t)
+	w := NewWriter(t.Context(), st.config())
+	s := w.Stream(manifest.Data)
+	for i := range 10 {
+		s.Add(noise(uint64(i), 1000))
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	done, err := w.Flush() // and then the run fails: nothing commits them
+	if err != nil || len(done) != 1 || w.Close() != nil {
+		t.Fatal(done, err)
+	}
+	cfg := st.config()
+	cfg.Adopted = done
+	w = NewWriter(t.Context(), cfg)
+	s = w.Stream(manifest.Data)
+	for i := range 11 {
+		if _, isNew, err := s.Add(noise(uint64(i), 1000)); isNew != (i == 10) || err != nil {
+			t.Errorf("chunk %d is new: %v, %v", i, isNew, err)
+		}
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := w.Flush()
+	if err != nil || len(all) != 2 || len(st.packs) != 2 || w.Close() != nil {
+		t.Errorf("%d packs, %d in the store, %v", len(all), len(st.packs), err)
+	}
+}
+
+// A disk that hangs holds up nobody but its own lane.
+func TestLanesDontWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStore(t)
+		gate := make(chan struct{})
+		first := true
+		cfg := st.config()
+		cfg.Lanes, cfg.DataPack = 2, 4<<20
+		cfg.Create = func(c manifest.Class) (Target, error) {
+			st.mu.Lock()
+			hangs := first
+			first = false
+			st.mu.Unlock()
+			if hangs {
+				<-gate
+			}
+			return st.create(c)
+		}
+		w := NewWriter(t.Context(), cfg)
+		s := w.Stream(manifest.Data)
+		for i := range 40 {
+			if _, _, err := s.Add(noise(uint64(i), 1<<20)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		st.mu.Lock()
+		done := len(st.packs)
+		st.mu.Unlock()
+		if done < 5 {
+			t.Errorf("only %d packs are done while one disk hangs", done)
+		}
+		close(gate)
+		if err := s.Flush(); err != nil {
+			t.Error(err)
+		}
+		if _, err := w.Flush(); err != nil {
+			t.Error(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
