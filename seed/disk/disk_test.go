@@ -352,6 +352,9 @@ func TestLabelRefused(t *testing.T) {
 		"negative disks":      func(l *Label) { l.Disks = -1 },
 		"sealed, disk 2 of 1": func(l *Label) { l.State, l.Disk, l.Disks = Sealed, 2, 1 },
 		"negative bytes":      func(l *Label) { l.Bytes = -1 },
+		"role":                func(l *Label) { l.Role = "spare" },
+		"serial of two lines": func(l *Label) { l.Serial = "a\nb" },
+		"parity":              func(l *Label) { l.Parity = "lots" },
 	} {
 		l := label()
 		l.State = Filling
@@ -359,6 +362,18 @@ func TestLabelRefused(t *testing.T) {
 		if _, err := l.Encode(); !errors.Is(err, manifest.ErrFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestLabelOfParity(t *testing.T) {
+	l := label()
+	l.State, l.Role, l.Serial, l.Parity = Filling, RoleParity, "WD-WX12 345", "20+1"
+	b, err := l.Encode()
+	if err != nil || !strings.Contains(string(b), `,"role":"parity","serial":"WD-WX12 345","parity":"20+1"}`) {
+		t.Errorf("%s, %v", b, err)
+	}
+	if again, err := ParseLabel(b); err != nil || again != l {
+		t.Errorf("%+v, %v", again, err)
 	}
 }
 

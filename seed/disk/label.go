@@ -3,8 +3,11 @@ package disk
 import (
 	"fmt"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"waybill/manifest"
+	"waybill/seed/disk/parity"
 )
 
 // A State is how far a disk is.
@@ -28,12 +31,19 @@ type Label struct {
 	Bytes   int64       `json:"bytes"` // of its packs
 	Time    time.Time   `json:"time"`  // of the last change
 	Host    string      `json:"host"`
+	Role    string      `json:"role,omitempty"`   // empty on a disk of packs; RoleParity
+	Serial  string      `json:"serial,omitempty"` // of the device, where it is known
+	Parity  string      `json:"parity,omitempty"` // the scheme it was sealed with, as parity.Scheme writes it; empty for none
 }
+
+// RoleParity is the role of a disk that carries no packs, but parity across the others of its set.
+const RoleParity = "parity"
 
 const (
 	labelFormat = "waybill disk 1"
 	maxLabel    = 64 << 10
 	maxDisks    = 9999
+	maxSerial   = 200
 )
 
 // ParseLabel reads label.json; it fails with manifest.ErrFormat.
@@ -71,8 +81,25 @@ func (l Label) check() error {
 		return bad("the state %.40q", l.State)
 	case l.Disk < 1 || l.Disk > maxDisks || l.Disks < 0 || l.Disks > maxDisks || l.State == Sealed && l.Disks < l.Disk:
 		return bad("disk %d of %d", l.Disk, l.Disks)
+	case l.Role != "" && l.Role != RoleParity:
+		return bad("the role %.40q", l.Role)
+	case !word(l.Serial):
+		return bad("the serial number %.80q", l.Serial)
 	case l.Packs < 0 || l.Bytes < 0:
 		return bad("%d packs of %d bytes", l.Packs, l.Bytes)
 	}
+	if _, err := parity.ParseScheme(l.Parity); l.Parity != "" && err != nil {
+		return bad("%v", err)
+	}
 	return nil
+}
+
+// word tells whether a text can be shown on a terminal, and is short.
+func word(text string) bool {
+	for _, r := range text {
+		if r < ' ' || r == utf8.RuneError || !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return len(text) <= maxSerial
 }
