@@ -50,6 +50,15 @@ func TestDocumentsGolden(t *testing.T) {
 	if r, err := ParseReceipt(receipt); err != nil || !reflect.DeepEqual(r, sampleReceipt()) {
 		t.Errorf("receipt: %+v, %v", r, err)
 	}
+	full := sampleReceipt()
+	full.Repaired, full.Arrived, full.Custody = 2, []int{1, 3}, []CustodyHead{{1, 4, Digest{4}}, {2, 3, Digest{5}}}
+	if receipt, err = full.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "receipt-full.json", receipt)
+	if r, err := ParseReceipt(receipt); err != nil || !reflect.DeepEqual(r, full) {
+		t.Errorf("receipt: %+v, %v", r, err)
+	}
 	empty, err := Receipt{Vault: vaultID, Machine: machineID, Time: when}.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -111,6 +120,11 @@ func TestReceiptRefused(t *testing.T) {
 		"packs out of order":     func(r *Receipt) { r.Missing[1].Name = Digest{} },
 		"unknown reason":         func(r *Receipt) { r.Missing[0].Reason = "eaten by the dog" },
 		"host of two lines":      func(r *Receipt) { r.Host = "a\nb" },
+		"more repaired":          func(r *Receipt) { r.Repaired = 5 },
+		"disks out of order":     func(r *Receipt) { r.Arrived = []int{2, 2} },
+		"disks of no set":        func(r *Receipt) { r.Set, r.Arrived = "", []int{1} },
+		"custody of no disk":     func(r *Receipt) { r.Custody = []CustodyHead{{0, 1, Digest{1}}} },
+		"custody of no digest":   func(r *Receipt) { r.Custody = []CustodyHead{{1, 1, Digest{}}} },
 	} {
 		r := sampleReceipt()
 		change(r)
@@ -152,7 +166,7 @@ func TestNames(t *testing.T) {
 
 func FuzzDocuments(f *testing.F) {
 	s := testSigner(f)
-	for _, encode := range []func() ([]byte, error){sampleVault(s).Encode, sampleMachine(s).Encode, sampleReceipt().Encode} {
+	for _, encode := range []func() ([]byte, error){sampleVault(s).Encode, sampleMachine(s).Encode, sampleReceipt().Encode, sampleCustody(s).Encode} {
 		b, err := encode()
 		if err != nil {
 			f.Fatal(err)
@@ -177,5 +191,7 @@ func FuzzDocuments(f *testing.F) {
 		check(t, err, func() ([]byte, error) { return m.Encode() })
 		r, err := ParseReceipt(b)
 		check(t, err, func() ([]byte, error) { return r.Encode() })
+		c, err := ParseCustody(b)
+		check(t, err, func() ([]byte, error) { return c.Encode() })
 	})
 }

@@ -83,3 +83,37 @@ func ReceiptName(m ID, d Digest) string { return fmt.Sprintf("%s%.32s.json", Rec
 func ReceiptSignatureName(m ID, d Digest) string {
 	return fmt.Sprintf("%s%.32s.minisig", ReceiptsPrefix(m), d)
 }
+
+// CustodiesPrefix is where the custody logs of a machine's disks are.
+func CustodiesPrefix(m ID) string { return MachinePrefix(m) + "custody/" }
+
+// CustodyPrefix is where the custody log of a disk is.
+func CustodyPrefix(m, set ID, disk int) string {
+	return fmt.Sprintf("%s%s-%04d/", CustodiesPrefix(m), set, disk)
+}
+
+// CustodyName is an entry of a disk's custody log, by machine, set, disk and number.
+func CustodyName(c Custody) string {
+	return fmt.Sprintf("%s%04d.json", CustodyPrefix(c.Machine, c.Set, c.Disk), c.Number)
+}
+
+// CustodySignatureName is the signature of an entry, by its digest beside.
+func CustodySignatureName(c Custody) string {
+	return fmt.Sprintf("%s%04d-%.16s.minisig", CustodyPrefix(c.Machine, c.Set, c.Disk), c.Number, c.Digest)
+}
+
+// ParseCustodyName tells which entry of which disk's log a name is: machine, set, disk and number; false for any other name.
+func ParseCustodyName(name string) (c Custody, ok bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 5 || len(parts[3]) != 36+len("-0001") || !ID(parts[1]).valid() || !ID(parts[3][:36]).valid() {
+		return Custody{}, false
+	}
+	c.Machine, c.Set = ID(parts[1]), ID(parts[3][:36])
+	var err1, err2 error
+	c.Disk, err1 = strconv.Atoi(parts[3][37:])
+	c.Number, err2 = strconv.Atoi(strings.TrimSuffix(parts[4], ".json"))
+	if err1 != nil || err2 != nil || c.Disk < 1 || c.Number < 1 || c.Number > maxCustody || name != CustodyName(c) {
+		return Custody{}, false
+	}
+	return c, true
+}

@@ -21,6 +21,17 @@ type Receipt struct {
 	Present   int        `json:"present"`   // packs that the vault had already
 	Bytes     int64      `json:"bytes"`     // of the packs imported
 	Missing   []WantPack `json:"missing"`   // the want list, ascending by name
+
+	Repaired int           `json:"repaired,omitempty"` // of the packs imported: those rebuilt from parity
+	Arrived  []int         `json:"arrived,omitempty"`  // the numbers of the set's disks that were read, ascending
+	Custody  []CustodyHead `json:"custody,omitempty"`  // ascending by disk
+}
+
+// A CustodyHead is how far the custody log of a disk of the receipt's set had come.
+type CustodyHead struct {
+	Disk   int    `json:"disk"`
+	Number int    `json:"number"` // of the newest entry
+	Digest Digest `json:"sha256"` // of its bytes
 }
 
 // A Covered manifest is one whose packs a receipt accounts for.
@@ -83,8 +94,20 @@ func (r *Receipt) check() error {
 		return bad("the ids")
 	case !oneLine(r.Host) || !oneLine(r.Tool):
 		return bad("the host or the tool")
-	case r.Imported < 0 || r.Verified < r.Imported || r.Present < 0 || r.Bytes < 0:
+	case r.Imported < 0 || r.Verified < r.Imported || r.Present < 0 || r.Bytes < 0 || r.Repaired < 0 || r.Repaired > r.Imported:
 		return bad("the counts")
+	case r.Set == "" && len(r.Arrived)+len(r.Custody) > 0:
+		return bad("disks of no set")
+	}
+	for i, n := range r.Arrived {
+		if n < 1 || n > maxDisks || i > 0 && n <= r.Arrived[i-1] {
+			return bad(fmt.Sprintf("arrived disk %d", n))
+		}
+	}
+	for i, c := range r.Custody {
+		if c.Disk < 1 || c.Disk > maxDisks || i > 0 && c.Disk <= r.Custody[i-1].Disk || c.Number < 1 || c.Number > maxCustody || c.Digest.IsZero() {
+			return bad(fmt.Sprintf("custody of disk %d", c.Disk))
+		}
 	}
 	for i, m := range r.Manifests {
 		if m.Sequence < 1 || m.Sequence > MaxSequence || i > 0 && m.Sequence <= r.Manifests[i-1].Sequence || m.Digest.IsZero() {
