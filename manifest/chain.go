@@ -32,6 +32,18 @@ func (c *Chain) Last() *Link {
 	return &c.Links[len(c.Links)-1]
 }
 
+// Lost tells the packs that a later commit settles: what was in them is in that commit's packs as far as it could
+// be had again, and nobody waits for them any more. One that turns up all the same is as good as any.
+func (c *Chain) Lost() map[Digest]bool {
+	lost := map[Digest]bool{}
+	for _, l := range c.Links {
+		for _, d := range l.Manifest.Lost {
+			lost[d] = true
+		}
+	}
+	return lost
+}
+
 // maxMissing is the widest gap between two commits. It bounds what a false number can cost.
 const maxMissing = 1 << 20
 

@@ -197,3 +197,16 @@ func TestReadObjectShort(t *testing.T) {
 		t.Errorf("an object that ends early: %v", err)
 	}
 }
+
+func TestChainLost(t *testing.T) {
+	r, machine, s := domain(t, 1)
+	m := first()
+	for i, lost := range [][]Digest{nil, {{1}}, {{1}, {2}}} {
+		m.Sequence, m.Lost = i+1, lost
+		m.Previous = r.add(t, s, m)
+	}
+	c, err := ReadChain(t.Context(), r, machine)
+	if want := map[Digest]bool{{1}: true, {2}: true}; err != nil || !maps.Equal(c.Lost(), want) {
+		t.Errorf("%v, %v", c.Lost(), err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -52,6 +53,7 @@ type Manifest struct {
 	Tool           string    // that wrote it, with its version: printable ASCII without quotes and backslashes
 	Disks          int       // how many disks the set had then
 	Packs          []Pack    // ascending by name
+	Lost           []Digest  // packs of earlier commits that this one settles, ascending; see Chain.Lost
 	Record         []byte    // an age file: the sealed reference to the point's record
 }
 
@@ -73,7 +75,7 @@ func (m *Manifest) Encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, 512+len(m.Packs)*256+2*len(m.Record))
+	b := make([]byte, 0, 512+len(m.Packs)*256+len(m.Lost)*67+2*len(m.Record))
 	b = fmt.Appendf(b, prologue+`,"vault":"%s","machine":"%s"`, m.Vault, m.Machine)
 	if m.Set != "" {
 		b = fmt.Appendf(b, `,"set":"%s"`, m.Set)
@@ -91,7 +93,9 @@ func (m *Manifest) Encode() ([]byte, error) {
 		}
 		b = p.append(b)
 	}
-	b = append(b, `],"record":"`...)
+	b = append(b, ']')
+	b = appendLost(b, m.Lost)
+	b = append(b, `,"record":"`...)
 	b = base64.StdEncoding.AppendEncode(b, m.Record)
 	b = append(b, `"}`+"\n"...)
 	if len(b) > MaxManifest {
@@ -115,6 +119,24 @@ func (p Pack) append(b []byte) []byte {
 		b = strconv.AppendInt(b, int64(p.Disk), 10)
 	}
 	return append(b, '}')
+}
+
+// appendLost writes the member, which is left out when it is empty.
+func appendLost(b []byte, lost []Digest) []byte {
+	for i, d := range lost {
+		if i == 0 {
+			b = append(b, `,"lost":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = hex.AppendEncode(b, d[:])
+		b = append(b, '"')
+	}
+	if len(lost) > 0 {
+		b = append(b, ']')
+	}
+	return b
 }
 
 // MarshalJSON writes the pack's line as it stands in a manifest.
@@ -151,6 +173,23 @@ func (m *Manifest) check() error {
 			return bad("pack %s: a size of %d bytes", p.Name, p.Size)
 		case p.Disk < 0 || p.Disk > m.Disks:
 			return bad("pack %s: disk %d of %d", p.Name, p.Disk, m.Disks)
+		}
+	}
+	return m.checkLost(bad)
+}
+
+// checkLost makes sure that a commit settles packs of those before it, each once.
+func (m *Manifest) checkLost(bad func(string, ...any) error) error {
+	if m.Sequence == 1 && len(m.Lost) > 0 {
+		return bad("the first has lost packs of none before it")
+	}
+	for i, d := range m.Lost {
+		if i > 0 && bytes.Compare(m.Lost[i-1][:], d[:]) >= 0 {
+			return bad("the lost pack %s is out of order", d)
+		}
+		_, own := slices.BinarySearchFunc(m.Packs, d, func(p Pack, d Digest) int { return bytes.Compare(p.Name[:], d[:]) })
+		if own {
+			return bad("pack %s is added and lost", d)
 		}
 	}
 	return nil

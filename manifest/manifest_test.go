@@ -52,12 +52,19 @@ func sample() *Manifest {
 	}
 }
 
+// healing is a manifest that settles packs of earlier ones.
+func healing() *Manifest {
+	m := sample()
+	m.Lost = []Digest{{}, {1, 1}, {0xff}}
+	return m
+}
+
 func first() *Manifest {
 	return &Manifest{Vault: vaultID, Machine: machineID, Sequence: 1, Time: when, Tool: "waybill", Record: []byte{0}}
 }
 
 func TestManifestGolden(t *testing.T) {
-	for name, m := range map[string]*Manifest{"manifest.json": sample(), "manifest-first.json": first()} {
+	for name, m := range map[string]*Manifest{"manifest.json": sample(), "manifest-first.json": first(), "manifest-lost.json": healing()} {
 		b, err := m.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -98,6 +105,10 @@ func TestManifestRefused(t *testing.T) {
 		"pack twice":             func(m *Manifest) { m.Packs[1] = m.Packs[0] },
 		"unknown class":          func(m *Manifest) { m.Packs[0].Class = "parity" },
 		"empty pack":             func(m *Manifest) { m.Packs[0].Size = 0 },
+		"lost out of order":      func(m *Manifest) { m.Lost = []Digest{{2}, {1}} },
+		"lost twice":             func(m *Manifest) { m.Lost = []Digest{{2}, {2}} },
+		"lost and added":         func(m *Manifest) { m.Lost = []Digest{{0}, {0xfe}} },
+		"lost of the first":      func(m *Manifest) { *m = *first(); m.Lost = []Digest{{2}} },
 		"pack larger than 4 GiB": func(m *Manifest) { m.Packs[0].Size = 1 << 32 },
 	} {
 		m := sample()
@@ -109,7 +120,7 @@ func TestManifestRefused(t *testing.T) {
 }
 
 func TestParseRefused(t *testing.T) {
-	good, err := sample().Encode()
+	good, err := healing().Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +147,11 @@ func TestParseRefused(t *testing.T) {
 		"time with fraction": {`05Z"`, `05.5Z"`},
 		"time with zone":     {`05Z"`, `05+00:00"`},
 		"no such day":        {`2026-11-24`, `2026-11-31`},
-		"trailing comma":     {`}],"record"`, `},],"record"`},
+		"trailing comma":     {`}],"lost"`, `},],"lost"`},
+		"lost empty":         {`"lost":[`, `"lost":[],"lost":[`},
+		"lost null":          {`"lost":[`, `"lost":null,"lost":[`},
+		"lost with comma":    {`"],"record"`, `",],"record"`},
+		"lost before packs":  {`"packs":[`, `"lost":["` + strings.Repeat("a", 64) + `"],"packs":[`},
 		"packs null":         {`"packs":[`, `"packs":null,"x":[`},
 		"base64 newline":     {`"record":"YWdl`, `"record":"YW` + "\n" + `dl`},
 		"base64 loose bits":  {`Lg=="}`, `Lh=="}`},
@@ -158,7 +173,7 @@ func TestParseRefused(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, m := range []*Manifest{sample(), first()} {
+	for _, m := range []*Manifest{sample(), first(), healing()} {
 		b, err := m.Encode()
 		if err != nil {
 			f.Fatal(err)

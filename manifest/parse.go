@@ -58,7 +58,9 @@ func (s *scanner) manifest() *Manifest {
 	m.Disks = s.optional(`,"disks":`)
 	s.expect(`,"packs":[`)
 	m.Packs = s.packs()
-	s.expect(`],"record":"`)
+	s.expect(`]`)
+	m.Lost = s.lost()
+	s.expect(`,"record":"`)
 	m.Record = s.base64(maxRecord)
 	s.expect(`"}` + "\n")
 	return m
@@ -71,6 +73,21 @@ func (s *scanner) packs() (list []Pack) {
 	for more := true; more && s.err == nil; more = s.skip(`,`) {
 		list = append(list, s.pack())
 	}
+	return list
+}
+
+// lost reads the member that is left out when it is empty.
+func (s *scanner) lost() (list []Digest) {
+	if !s.skip(`,"lost":["`) {
+		return nil
+	}
+	for more := true; more && s.err == nil; more = s.skip(`,"`) {
+		var d Digest
+		s.hex(d[:])
+		s.expect(`"`)
+		list = append(list, d)
+	}
+	s.expect(`]`)
 	return list
 }
 
