@@ -1,4 +1,5 @@
-// Package fault is for tests: stores that fail, before or after an operation takes effect.
+// Package fault is for tests: stores that fail, before or after an operation takes effect, and disks that err, lie, lose, wrap, slow down,
+// fill up or vanish.
 //
 // A [Script] counts the operations of all stores that share it, and says which of them fails and how. A test
 // runs the same work with the first operation failing, then the second, and so on until a run is over before its
@@ -14,7 +15,16 @@
 //	}
 //
 // Each fault is worth trying both ways: what failed and was not done, and what was done though it failed, as when
-// a connection breaks before the answer. Only stores fail here; for disks that are full, mount a small file system.
+// a connection breaks before the answer.
+//
+// A [Disk] is a mounted directory, by FUSE and so on Linux only, whose [Faults] can be changed while it is used:
+//
+//	d := fault.MountTest(t, fault.Faults{Size: 64 << 20})
+//	... work on d.Dir ...
+//	d.Set(fault.Faults{Gone: true}) // pulled out
+//
+// With rates it is a slow disk, for measurements. It has the faults of a disk as a program meets them through a file system; those
+// of the file system itself, such as directories torn by a power cut, it hasn't.
 package fault
 
 import (
