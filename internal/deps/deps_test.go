@@ -49,6 +49,7 @@ var ours = map[string]string{
 	"internal/treetest":      "",
 	"seed/disk":              "manifest internal/durable seed/disk/parity",
 	"seed/disk/parity":       "manifest internal/durable",
+	"seed/disk/databox":      "manifest",
 	"ingest/vault":           "internal/durable",
 	"ingest":                 "manifest seed/disk seed/disk/parity",
 	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/parity",
