@@ -1,48 +1,164 @@
-package seed
+package seed_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
-	"golang.org/x/sys/unix"
-
+	"waybill/internal/catalog"
+	"waybill/internal/durable"
+	"waybill/internal/fault"
 	"waybill/manifest"
+	"waybill/seed"
 	"waybill/seed/disk"
 )
 
-// While one disk has room, a pack finds it, however many are begun at once.
-func TestPacksFindTheDiskWithRoom(t *testing.T) {
-	full := t.TempDir()
-	if err := unix.Mount("tmpfs", full, "tmpfs", 0, "size=1m"); errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		t.Skipf("no right to mount a small file system: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(full, unix.MNT_DETACH) })
-	f := &fleet{size: map[manifest.Class]int64{manifest.Data: 1 << 20}}
-	defer f.close()
-	for i, dir := range []string{full, t.TempDir()} {
-		d, err := disk.Create(dir, disk.Label{Vault: "0a000000-0000-4000-8000-000000000001", Machine: "0b000000-0000-4000-8000-000000000002",
-			Set: "0c000000-0000-4000-8000-000000000003", Disk: i + 1, Time: time.Unix(1e9, 0).UTC()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.disks = append(f.disks, d)
-	}
-	var wg sync.WaitGroup
-	for range 8 {
-		wg.Go(func() {
-			for range 25 {
-				p, err := f.Create(manifest.Data)
-				if err != nil {
-					t.Error(err)
-					return
+// A ledger in memory outlives the runs of a test.
+type ledger struct {
+	mu   sync.Mutex
+	list []manifest.Pack
+}
+
+func (l *ledger) Add(p manifest.Pack) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, p)
+	return nil
+}
+
+func (l *ledger) Packs() ([]manifest.Pack, error) { return slices.Clone(l.list), nil }
+
+func (l *ledger) Clear() error {
+	l.list = nil
+	return nil
+}
+
+// A disk is pulled out while it is written to, before the first checkpoint or after some. The others go on; what was not durable on it is
+// written again elsewhere, and the disk is sealed when it is there again.
+func TestPulledOut(t *testing.T) {
+	for _, after := range []int64{1 << 20, 4 << 20} {
+		t.Run(fmt.Sprint(after), func(t *testing.T) {
+			m, root := newMachine(t), tree(t, 20)
+			bad := fault.MountTest(t, fault.Faults{})
+			var written atomic.Int64
+			bad.Set(fault.Faults{FailWrites: func(_ string, _, n int64) bool {
+				if written.Add(n) > after {
+					bad.Set(fault.Faults{Gone: true})
 				}
-				p.Abort()
+				return false
+			}})
+			disks := []string{t.TempDir(), bad.Dir, t.TempDir()}
+			var failed []int
+			m.change = func(o *seed.Options) {
+				o.Save.CheckpointBytes = 6 << 20
+				o.Failed = func(l disk.Label, _ string, _ error) { failed = append(failed, l.Disk) }
 			}
+			r, err := m.try(t.Context(), disks, root)
+			m.must(err)
+			if fmt.Sprint(failed) != "[2]" || fmt.Sprint(r.Absent) != "[2]" || len(r.Disks) != 2 || r.Point.State != catalog.Complete {
+				t.Fatalf("failed: %v; %+v", failed, r)
+			}
+			bad.Set(fault.Faults{})
+			m.change = nil
+			_, err = m.try(t.Context(), disks[1:2])
+			m.must(err)
+			m.check(root, disks...)
 		})
 	}
-	wg.Wait()
+}
+
+// When the disks are full, the next is asked for; without an answer the seed stops with a checkpoint and goes on later, with the
+// new disk alone.
+func TestFullDisks(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		t.Run(fmt.Sprintf("asked %v", asked), func(t *testing.T) {
+			m, root := newMachine(t), tree(t, 16)
+			small := fault.MountTest(t, fault.Faults{Size: 16 << 20})
+			disks := []string{small.Dir, t.TempDir()}
+			m.change = func(o *seed.Options) {
+				o.Save.DataPack = 4 << 20
+				if asked {
+					o.Next = func(context.Context, error) ([]string, error) { return disks[1:], nil }
+				}
+			}
+			r, err := m.try(t.Context(), disks[:1], root)
+			if !asked {
+				if !errors.Is(err, seed.ErrNextDisk) || !errors.Is(err, durable.ErrFull) || r == nil || r.Point.State != catalog.PartialState {
+					t.Fatalf("%+v, %v", r, err)
+				}
+				r, err = m.try(t.Context(), disks[1:])
+				m.must(err)
+				if r.Point.Stats.NewBytes > 13<<20 {
+					t.Errorf("%d bytes were stored again", r.Point.Stats.NewBytes)
+				}
+				_, err = m.try(t.Context(), disks[:1])
+			}
+			m.must(err)
+			m.check(root, disks...)
+		})
+	}
+}
+
+// A run that dies between checkpoints leaves packs that no commit lists. The next takes them over.
+func TestFinishedPacksAreAdopted(t *testing.T) {
+	m, root := newMachine(t), tree(t, 12)
+	disks, book := []string{t.TempDir(), t.TempDir()}, &ledger{}
+	m.change = func(o *seed.Options) {
+		o.Ledger, o.Save.Roots = book, append(o.Save.Roots, root+"/f11")
+		o.Save.CheckpointBytes = 1 << 40
+		o.Cache = refusing{o.Cache}
+	}
+	if r, err := m.try(t.Context(), disks, root); !errors.Is(err, errRefused) || r != nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	before := packs(t, disks[0]) + packs(t, disks[1])
+	if before < 4 {
+		t.Fatalf("%d packs were finished", before)
+	}
+	m.must(os.WriteFile(disks[0]+"/machines/"+string(m.doc.Machine)+"/packs/stray", []byte("x"), 0o666))
+	m.change = func(o *seed.Options) { o.Ledger = book }
+	r, err := m.try(t.Context(), disks, root)
+	m.must(err)
+	if r.Point.Stats.NewBytes > 2<<20 {
+		t.Errorf("%d bytes were stored again", r.Point.Stats.NewBytes)
+	}
+	m.must(os.Remove(disks[0] + "/machines/" + string(m.doc.Machine) + "/packs/stray"))
+	m.check(root, disks...)
+}
+
+var errRefused = errors.New("refused")
+
+// refusing keeps packs and no commit.
+type refusing struct{ seed.Cache }
+
+func (r refusing) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	if !strings.Contains(name, "/packs/") {
+		return errRefused
+	}
+	return r.Cache.Put(ctx, name, body)
+}
+
+// The largest of the new disks carry the parity of the others, and no packs.
+func TestParityDisks(t *testing.T) {
+	m, root := newMachine(t), tree(t, 6)
+	large := t.TempDir()
+	disks := []string{fault.MountTest(t, fault.Faults{Size: 32 << 20}).Dir, large, fault.MountTest(t, fault.Faults{Size: 32 << 20}).Dir}
+	m.change = func(o *seed.Options) { o.ParityDisks = 3 }
+	if _, err := m.try(t.Context(), disks, root); err == nil {
+		t.Error("three parity disks of three")
+	}
+	m.change = func(o *seed.Options) { o.ParityDisks = 1 }
+	r, err := m.try(t.Context(), disks, root)
+	m.must(err)
+	if r.Disks[1].Role != disk.RoleParity || packs(t, large) != 0 || packs(t, disks[0]) == 0 || packs(t, disks[2]) == 0 {
+		t.Errorf("%+v", r.Disks)
+	}
+	m.check(root, disks...)
 }

@@ -1,74 +1,103 @@
 // Package seed makes the first full backup of a machine on disks that travel.
 //
-// [Run] saves the selection with the common engine, spreads the packs over the disks, and seals
-// them when the recovery point is complete. Each commit goes to every disk, so any one
+// [Run] saves the selection with the common engine onto all disks at once, and seals
+// them when the recovery point is complete. Disks may differ in size and speed. When one fails, the others
+// go on; when all are full, the next is asked for. Each commit goes to every disk that is there, so any one
 // of them can be checked alone. Catalogue packs and commits are kept locally too: the machine's
 // incrementals begin from them while the disks are on their way.
 //
-// An interrupted seed is resumed by running it again on the same disks: it goes on from the last
-// checkpoint, or with sealing. The package does not ship, import or restore anything.
+// The engine runs in attempts. An attempt ends with the point, when a disk fails, or with a checkpoint when the disks are full; the next one goes
+// on from the last checkpoint, and takes over the packs that were finished since. A seed that was interrupted is resumed the
+// same way, by running it again. Full disks need not be connected then.
+//
+// The package does not ship, import or restore anything.
 package seed
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
+	"waybill/internal/durable"
 	"waybill/internal/pack"
 	"waybill/internal/save"
 	"waybill/manifest"
 	"waybill/seed/disk"
+	"waybill/seed/disk/databox"
+	"waybill/seed/disk/parity"
 )
 
 var (
 	// ErrSeeded says that the machine has a complete recovery point already.
 	ErrSeeded = errors.New("the machine has a complete recovery point already")
-	// ErrAbsent says that a seed can't go on because a disk that it has begun is not there.
-	ErrAbsent = errors.New("this seed has begun the disk, and it is not there")
+	// ErrNextDisk says that the seed can't go on without a further disk: what is done is kept.
+	ErrNextDisk = errors.New("another disk is needed")
+	// ErrNothing says that there is no interrupted seed to go on with.
+	ErrNothing = errors.New("there is no interrupted seed")
 )
 
-// DataPack is how large data packs on disks are by default, in bytes: a Data Box order takes 100,000 files at most.
-const DataPack = 512 << 20
+// A Cache keeps what the machine needs of a seed while its disks travel.
+type Cache interface {
+	Put(ctx context.Context, name string, body io.ReadSeeker) error
+}
+
+// A Ledger remembers the packs that were finished and are in no commit yet, so that a run after a crash needn't write them again. It is a
+// hint: what it forgot is written once more.
+type Ledger interface {
+	Add(manifest.Pack) error // may be called by several goroutines at once
+	Packs() ([]manifest.Pack, error)
+	Clear() error
+}
 
 // Options say how to seed. Disks, Domain, Cache and Save are needed.
 type Options struct {
 	Disks  []string       // directories; new ones are begun, those of the interrupted set go on
 	Domain *domain.Domain // read from the cache, the vault, and the disks that have been begun
 	Cache  Cache          // keeps catalogue packs and commits on this machine
+	Ledger Ledger         // nil: only this run itself remembers
 	Copies map[string][]byte
 	Key    manifest.PublicKey // of the machine, for the disks' README
 	NewSet func() manifest.ID
-	Save   save.Config // all but Base, Reason, Destination, Known, Set and Disks
+	Save   save.Config // all but Base, Reason, Destination, Known, Set, Disks, Lanes and Adopted
 
-	Sealing   func(n, of int) // told before each disk is sealed; may be nil
-	SealBytes atomic.Int64    // read back so far
+	Parity      parity.Scheme            // within each disk
+	ParityDisks int                      // how many of the new disks carry parity of the others: the largest
+	Serial      func(path string) string // of the device that a directory is on; may be nil
+	Note        string                   // for the custody log
+
+	// Next is asked when the seed can't go on for want of room, with why, and returns further disks' directories. Without
+	// any, or when it is nil, the run ends with ErrNextDisk.
+	Next func(ctx context.Context, why error) ([]string, error)
+	// Failed is told of each disk that failed and was left behind; may be nil.
+	Failed func(disk.Label, string, error)
+
+	Sealing   func()       // told before disks are sealed; may be nil
+	SealBytes atomic.Int64 // read back so far
 }
 
 // A Report says what a seed came to.
 type Report struct {
-	*save.Result
-	Set     manifest.ID
-	Disks   []disk.Label
-	Resumed bool
+	*save.Result              // of the last attempt; Packs are all attempts'
+	Set          manifest.ID  //
+	Disks        []disk.Label // sealed by this run
+	Absent       []int        // numbers of the set's disks that were not there to be sealed
+	Resumed      bool
 }
 
-// Run seeds. When ctx is cancelled or a disk is full, what is done has been committed as a
-// partial point or is done again; running once more, with all disks of the set, goes on: ErrAbsent when one isn't there.
-// When the point is complete but disks of the set were not sealed, those given are; else it is ErrSeeded. The report is nil when
+// Run seeds. When ctx is cancelled, or the disks are full and there is no next, what is done has been committed as a
+// partial point or is done again; running once more goes on. When the point is complete but disks of the set were not sealed,
+// those given are; else it is ErrSeeded. A disk that can't be sealed is an error, and the others are sealed all the same. The report is nil when
 // nothing was committed.
 func Run(ctx context.Context, o *Options) (*Report, error) {
-	if o.Domain.Flaw != nil {
-		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", o.Domain.Flaw)
-	}
-	last, err := o.Domain.Last(ctx)
+	last, err := o.last(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading the last recovery point: %w", err)
+		return nil, err
 	}
 	if last != nil && last.State == catalog.Complete {
 		return finish(ctx, o, last)
@@ -77,6 +106,11 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	if r.Resumed = r.Set != ""; !r.Resumed {
 		r.Set = o.NewSet()
 	}
+	f, err := begin(ctx, o, r.Set)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
 	cfg := o.Save
 	cfg.Reason = "first backup"
 	if last != nil {
@@ -90,36 +124,120 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	f, err := begin(ctx, o, r.Set)
-	if err != nil {
-		return nil, err
+	cfg.Set, cfg.Known, cfg.Destination, cfg.Disks = r.Set, o.Domain, f, func() int { return f.numbers }
+	if cfg.Progress == nil {
+		cfg.Progress = &save.Progress{}
 	}
-	defer f.close()
-	if cfg.DataPack == 0 {
-		if cfg.DataPack, err = f.packSize(); err != nil {
-			return nil, err
-		}
-	}
-	cfg.Set, cfg.Known, cfg.Destination = r.Set, o.Domain, f
-	cfg.Disks = func() int { return f.numbers }
-	f.size = map[manifest.Class]int64{manifest.Data: cfg.DataPack, manifest.Catalogue: max(cfg.CataPack, 16<<20)}
-	if r.Result, err = save.Run(ctx, cfg); err != nil {
+	if err := f.fill(ctx, cfg, r); err != nil {
 		if r.Result == nil {
 			return nil, err
 		}
 		return r, err
 	}
-	return r, f.seal(ctx, o, r)
+	return r, f.seal(ctx, r)
 }
 
-// setOf is the set of the machine's seed; empty when none has been begun.
-func setOf(c manifest.Chain) manifest.ID {
-	for _, link := range slices.Backward(c.Links) {
-		if link.Manifest.Set != "" {
-			return link.Manifest.Set
+// last is the machine's newest point, nil when there is none.
+func (o *Options) last(ctx context.Context) (*domain.Point, error) {
+	if o.Domain.Flaw != nil {
+		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", o.Domain.Flaw)
+	}
+	last, err := o.Domain.Last(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the last recovery point: %w", err)
+	}
+	return last, nil
+}
+
+// fill runs attempts until the point is complete.
+func (f *fleet) fill(ctx context.Context, cfg save.Config, r *Report) error {
+	for {
+		err := f.attempt(ctx, &cfg, r)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case f.lostOne():
+			cfg.Reason = "a disk failed, and the others went on"
+		case errors.Is(err, durable.ErrFull):
+			cfg.Reason = "the disks were full"
+			f.noted = err
+		default:
+			return err
+		}
+		for f.room() == nil {
+			if err := f.next(ctx, r.Set); err != nil {
+				return err
+			}
 		}
 	}
-	return ""
+}
+
+// attempt runs the engine once, from the last checkpoint on.
+func (f *fleet) attempt(ctx context.Context, cfg *save.Config, r *Report) error {
+	var err error
+	if cfg.Adopted, err = f.adopt(); err != nil {
+		return err
+	}
+	f.size = f.packSizes(cfg)
+	run := *cfg
+	run.DataPack, run.Lanes = f.size[manifest.Data], max(1, len(f.data()))
+	for _, d := range f.disks { // those that came later, too
+		path, err := filepath.Abs(d.Path())
+		if err != nil {
+			return err
+		}
+		run.Skip = append(slices.Clone(run.Skip), path)
+	}
+	run.Progress.Files.Store(0) // it looks at all of the tree again
+	run.Progress.Bytes.Store(0)
+	ctx, f.stop = context.WithCancelCause(ctx)
+	defer f.stop(nil)
+	result, err := save.Run(ctx, run)
+	if result == nil {
+		return err
+	}
+	if r.Result != nil {
+		result.Packs = append(r.Result.Packs, result.Packs...)
+	}
+	r.Result = result
+	cfg.Base = &save.Base{ID: result.ID, Point: result.Point, Loader: f.o.Domain, Lost: domain.Lost}
+	cfg.Writer.Sequence, cfg.Writer.Head = result.Manifest.Sequence, result.ID
+	return err
+}
+
+// packSizes is how large packs should be: data packs less on small disks, so that their last part is used too, and more when a Data Box order
+// would have too many files.
+func (f *fleet) packSizes(cfg *save.Config) map[manifest.Class]int64 {
+	size := cfg.DataPack
+	if size == 0 {
+		var total int64
+		disks := f.data()
+		for _, d := range disks {
+			free, err := d.Free()
+			if err != nil {
+				continue // it will be found to have failed
+			}
+			total += free
+		}
+		size = databox.PackSize(total, max(1, len(disks)))
+	}
+	return map[manifest.Class]int64{manifest.Data: min(size, pack.MaxPack), manifest.Catalogue: max(cfg.CataPack, 16<<20)}
+}
+
+// next asks for further disks and takes them in.
+func (f *fleet) next(ctx context.Context, set manifest.ID) error {
+	why := fmt.Errorf("%w: %w", ErrNextDisk, f.noted)
+	if f.o.Next == nil {
+		return why
+	}
+	paths, err := f.o.Next(ctx, f.noted)
+	if err != nil {
+		return errors.Join(why, err)
+	}
+	if len(paths) == 0 {
+		return why
+	}
+	return f.take(paths, set)
 }
 
 // finish seals those of a seed's disks that it was stopped before: the point is complete, and there may be
@@ -128,15 +246,18 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 	seeded := fmt.Errorf("%w, commit %d", ErrSeeded, last.Manifest.Sequence)
 	r := &Report{Set: setOf(o.Domain.Chain), Resumed: true,
 		Result: &save.Result{Commit: save.Commit{Manifest: last.Manifest, ID: last.Digest}, Point: last.Point}}
-	f := newFleet(ctx, o)
+	f, err := newFleet(ctx, o)
+	if err != nil {
+		return nil, err
+	}
 	defer f.close()
 	fresh, err := f.gather(o.Disks)
 	if err != nil {
 		return nil, err
 	}
-	f.disks = slices.DeleteFunc(f.disks, func(d *disk.Disk) bool {
+	f.forget(func(d *disk.Disk) bool {
 		l := d.Label()
-		return l.State == disk.Sealed && l.Set == r.Set && d.Close() == nil
+		return l.State == disk.Sealed && l.Set == r.Set
 	})
 	if len(fresh) > 0 || len(f.disks) == 0 {
 		return nil, seeded
@@ -149,184 +270,23 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 			return nil, fmt.Errorf("disk %d (%s): %w: nothing of the seed is on it", n, d.Path(), disk.ErrForeign)
 		}
 	}
-	if err := f.resume(r.Set, o); err != nil {
-		return nil, err
-	}
-	return r, f.seal(ctx, o, r)
-}
-
-// seal seals all disks, one after the other.
-func (f *fleet) seal(ctx context.Context, o *Options, r *Report) error {
-	for i, d := range f.disks {
-		if o.Sealing != nil {
-			o.Sealing(i+1, len(f.disks))
-		}
-		if err := d.Seal(ctx, o.Key, f.numbers, o.Save.Host, f.now(), &o.SealBytes); err != nil {
-			return err
-		}
-		r.Disks = append(r.Disks, d.Label())
-	}
-	return nil
-}
-
-// begin opens the disks that the set has, and makes new ones of the rest. Nothing is changed on any
-// before all are known to be right: what one of them lacks, a commit on another may list.
-func begin(ctx context.Context, o *Options, set manifest.ID) (_ *fleet, err error) {
-	f := newFleet(ctx, o)
-	defer func() {
-		if err != nil {
-			f.close()
-		}
-	}()
-	fresh, err := f.gather(o.Disks)
-	if err != nil {
+	if err := f.resume(f.disks, r.Set); err != nil {
 		return nil, err
 	}
 	for _, d := range f.disks {
-		if err := f.check(d, set); err != nil {
+		if err := f.tidy(d); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.whole(); err != nil {
-		return nil, err
-	}
-	if err := f.resume(set, o); err != nil {
-		return nil, err
-	}
-	for _, path := range fresh {
-		if err := f.add(path, set, o); err != nil {
-			return nil, err
-		}
-	}
-	slices.SortFunc(f.disks, func(a, b *disk.Disk) int { return a.Label().Disk - b.Label().Disk })
-	return f, nil
+	return r, f.seal(ctx, r)
 }
 
-// newFleet is a fleet without disks.
-func newFleet(ctx context.Context, o *Options) *fleet {
-	f := &fleet{ctx: context.WithoutCancel(ctx), machine: o.Domain.Machine.Machine, cache: o.Cache, now: o.Save.Now}
-	if f.now == nil {
-		f.now = time.Now
-	}
-	for _, link := range o.Domain.Chain.Links {
-		f.committed = max(f.committed, link.Manifest.Disks)
-	}
-	f.numbers = f.committed
-	return f
-}
-
-// gather opens the disks that were begun, and returns the paths of the others.
-func (f *fleet) gather(paths []string) (fresh []string, err error) {
-	var seen []os.FileInfo
-	for _, path := range paths {
-		info, err := os.Stat(path)
-		if err != nil {
-			return nil, fmt.Errorf("opening a disk: %w", err)
-		}
-		if slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
-			return nil, fmt.Errorf("%s: %w: it was given twice", path, disk.ErrForeign)
-		}
-		seen = append(seen, info)
-		d, err := disk.Open(path)
-		if errors.Is(err, disk.ErrNoDisk) {
-			fresh = append(fresh, path)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		f.disks = append(f.disks, d)
-	}
-	return fresh, nil
-}
-
-// check makes sure that a disk which was begun is of the set. As long as no commit names a set, any that this machine
-// has begun and not sealed will do.
-func (f *fleet) check(d *disk.Disk, set manifest.ID) error {
-	l := d.Label()
-	switch {
-	case l.Machine != f.machine:
-		return fmt.Errorf("%s: %w: it is machine %s's", d.Path(), disk.ErrForeign, l.Machine)
-	case l.Set != set && f.committed > 0:
-		return fmt.Errorf("%s: %w: it is of set %s", d.Path(), disk.ErrForeign, l.Set)
-	case l.State == disk.Sealed:
-		return fmt.Errorf("%s: %w: it is sealed", d.Path(), disk.ErrForeign)
-	}
-	return nil
-}
-
-// whole makes sure that all disks which the set has so far are there, once: what is on them counts as stored,
-// and each takes every commit and is sealed at the end.
-func (f *fleet) whole() error {
-	for n := 1; n <= f.committed; n++ {
-		var at []string
-		for _, d := range f.disks {
-			if d.Label().Disk == n {
-				at = append(at, d.Path())
-			}
-		}
-		switch {
-		case len(at) == 0:
-			return fmt.Errorf("disk %d: %w", n, ErrAbsent)
-		case len(at) > 1:
-			return fmt.Errorf("%s: %w: it is disk %d, and so is %s", at[1], disk.ErrForeign, n, at[0])
+// setOf is the set of the machine's seed; empty when none has been begun.
+func setOf(c manifest.Chain) manifest.ID {
+	for i := len(c.Links) - 1; i >= 0; i-- {
+		if set := c.Links[i].Manifest.Set; set != "" {
+			return set
 		}
 	}
-	return nil
-}
-
-// resume tidies the disks that were begun, and brings them what they lack. One that no commit counts yet is
-// numbered anew, so that numbers have no gaps.
-func (f *fleet) resume(set manifest.ID, o *Options) error {
-	listed := map[manifest.Digest]bool{}
-	for _, link := range o.Domain.Chain.Links {
-		for _, p := range link.Manifest.Packs {
-			listed[p.Name] = true
-		}
-	}
-	for _, d := range f.disks {
-		if err := d.Tidy(f.ctx, func(name manifest.Digest) bool { return listed[name] }); err != nil {
-			return err
-		}
-		if l := d.Label(); l.Disk > f.committed || f.committed == 0 {
-			f.numbers++
-			l.Set, l.Disk = set, f.numbers
-			if err := d.SetLabel(l); err != nil {
-				return err
-			}
-		}
-		if err := f.equip(d, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// add begins a new disk.
-func (f *fleet) add(path string, set manifest.ID, o *Options) error {
-	f.numbers++
-	d, err := disk.Create(path, disk.Label{Vault: o.Domain.Machine.Vault, Machine: f.machine, Set: set, Disk: f.numbers,
-		Host: o.Save.Host, Time: f.now().UTC().Truncate(time.Second)})
-	if err != nil {
-		return err
-	}
-	f.disks = append(f.disks, d)
-	return f.equip(d, o)
-}
-
-// open begins the next pack of a class.
-func (f *fleet) open(class manifest.Class) (pack.Target, error) {
-	var first error
-	turn := int(f.next.Add(1) - 1) // taken once: packs begun at the same time must not make each other miss a disk
-	for i := range f.disks {
-		d := f.disks[(turn+i)%len(f.disks)]
-		file, err := d.NewPack(f.size[class])
-		if err == nil {
-			return &target{fleet: f, disk: d, file: file, class: class}, nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return nil, first
+	return ""
 }

@@ -227,23 +227,23 @@ func TestResume(t *testing.T) {
 	m.check(root, disks...)
 }
 
-// The packs on a disk that isn't there count as stored: without it the set would never be whole.
+// A disk that is full need not be there when the seed goes on, with a new one.
 func TestResumeWithoutOneDisk(t *testing.T) {
 	m, root := newMachine(t), tree(t, 12)
 	disks := []string{t.TempDir(), t.TempDir()}
 	m.stopped(3, disks, root)
-	before := packs(t, disks[1])
-	for _, some := range [][]string{{disks[1]}, {disks[1], t.TempDir()}, {t.TempDir()}} {
-		if r, err := m.try(t.Context(), some, root); !errors.Is(err, seed.ErrAbsent) {
-			t.Errorf("%v: %+v, %v", some, r, err)
-		}
-	}
-	if after := packs(t, disks[1]); before != after {
-		t.Errorf("%d packs were on the disk, now %d", before, after)
-	}
+	before := packs(t, disks[0])
 	disks = append(disks, t.TempDir())
-	_, err := m.try(t.Context(), disks, root)
+	r, err := m.try(t.Context(), disks[1:], root)
 	m.must(err)
+	if after := packs(t, disks[0]); before != after || len(r.Disks) != 2 || fmt.Sprint(r.Absent) != "[1]" {
+		t.Errorf("%d packs were on the disk that is away, now %d; %+v", before, after, r)
+	}
+	r, err = m.try(t.Context(), disks[:1])
+	m.must(err)
+	if len(r.Disks) != 1 || fmt.Sprint(r.Absent) != "[2 3]" {
+		t.Errorf("sealing the disk that was away: %+v", r)
+	}
 	m.check(root, disks...)
 }
 
@@ -256,38 +256,13 @@ func packs(t *testing.T, path string) int {
 	return len(all)
 }
 
-// What only an absent disk knows to be committed is not taken for rubbish on the others.
-func TestCommitThatOneDiskKnows(t *testing.T) {
-	m, root := newMachine(t), tree(t, 12)
-	disks := []string{t.TempDir(), t.TempDir()}
-	m.stopped(4, disks, root)
-	// The machine stopped before the last commit reached the second disk and the cache.
-	for _, tree := range []string{disks[1], m.cache.Path()} {
-		all, err := filepath.Glob(tree + "/machines/*/manifests/*.json")
-		m.must(err)
-		m.must(os.Remove(all[len(all)-1]))
-	}
-	if _, err := m.try(t.Context(), disks[1:], root); !errors.Is(err, seed.ErrAbsent) {
-		t.Error(err)
-	}
-	_, err := m.try(t.Context(), disks, root)
-	m.must(err)
-	m.check(root, disks...)
-}
-
 // Reading disks back takes hours, so it is interrupted, too.
 func TestResumeSealing(t *testing.T) {
 	m, root := newMachine(t), tree(t, 6)
 	disks := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	ctx, cancel := context.WithCancel(t.Context())
-	m.change = func(o *seed.Options) {
-		o.Sealing = func(n, _ int) {
-			if n == 2 {
-				cancel()
-			}
-		}
-	}
-	if r, err := m.try(ctx, disks, root); !errors.Is(err, context.Canceled) || r == nil || len(r.Disks) != 1 {
+	m.change = func(o *seed.Options) { o.Sealing = cancel }
+	if r, err := m.try(ctx, disks, root); !errors.Is(err, context.Canceled) || r == nil || len(r.Disks) != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	m.change = nil
@@ -295,7 +270,7 @@ func TestResumeSealing(t *testing.T) {
 		t.Errorf("with a new disk: %v", err)
 	}
 	r, err := m.try(t.Context(), disks[:2], root)
-	if err != nil || len(r.Disks) != 1 || r.Disks[0].Disk != 2 || r.Point.State != catalog.Complete {
+	if err != nil || len(r.Disks) != 2 || r.Disks[0].Disk != 1 || r.Point.State != catalog.Complete {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	_, err = m.try(t.Context(), disks[2:], root)

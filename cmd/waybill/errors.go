@@ -16,6 +16,7 @@ import (
 	"waybill/manifest"
 	"waybill/seed"
 	"waybill/seed/disk"
+	"waybill/seed/disk/databox"
 )
 
 // rules tie the errors of the engines to exit codes, and to what a person can do about them.
@@ -28,7 +29,9 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: machine.ErrBusy, Code: cli.Busy, Hint: "wait until it has ended, then try again"},
 	{Is: machine.ErrOtherVault, Code: cli.NoVault, Hint: "the vault was replaced, or these credentials are for another one; its operator knows"},
 	{Is: seed.ErrSeeded, Code: cli.Failed, Hint: "`waybill backup` goes on from it, over the network"},
-	{Is: seed.ErrAbsent, Code: cli.Failed, Hint: "connect all disks of the set and name each with --to"},
+	{Is: seed.ErrNextDisk, Code: cli.NextDisk, Hint: "mount the next disk, then `waybill seed --resume --to DISK`; what is full need not be connected"},
+	{Is: seed.ErrNothing, Code: cli.Failed, Hint: "`waybill seed --to DISK PATH...` begins one"},
+	{Is: databox.ErrRefused, Code: cli.Usage, Hint: "on a Data Box a seed goes below BlockBlob/CONTAINER; give the device's root, and choose the container with --container"},
 	{Is: disk.ErrForeign, Code: cli.Failed, Hint: "an interrupted seed goes on with its own disks, and with empty ones"},
 	{Is: disk.ErrMedium, Code: cli.Damaged, Hint: "do not ship it: take another disk"},
 	{Is: incremental.ErrForked, Code: cli.ChainConflict, Hint: "if this machine's state came out of an old copy, remove it and run `waybill register --recover UUID CREDENTIALS`"},

@@ -13,16 +13,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/internal/cli"
-	"waybill/internal/durable"
 	"waybill/manifest"
 	"waybill/seed"
 	"waybill/seed/disk"
+	"waybill/seed/disk/parity"
 )
 
 type seedFlags struct {
-	to       []string
-	packSize string
-	save     saveFlags
+	to          []string
+	resume      bool
+	packSize    string
+	parity      string
+	parityDisks int
+	container   string
+	offline     bool
+	noTest      bool
+	note        string
+	save        saveFlags
 }
 
 func newSeed(a *app) *cobra.Command {
@@ -31,21 +38,40 @@ func newSeed(a *app) *cobra.Command {
 		Use:   "seed --to DISK [--to DISK]... PATH...",
 		Short: "make the first full backup, on disks that travel",
 		Long: `Makes the first full backup of this machine on one or several disks, which are then shipped to the vault. A DISK is an
-empty directory, most often a mounted disk's. Several are written at once.
+empty directory, most often a mounted disk's, or a Data Box, which is recognised: the backup then goes below the container
+of --container. Several are written at once, and may differ in size and speed.
 
 What is on them is compressed, encrypted and signed; who finds one can't read it. Each also carries what it
 takes, with the vault's passphrase, to restore straight from the disks.
 
-Interrupted, or with a full disk, run it again with the same disks, and more if need be: it goes on from what is
-done. At the end every disk is read back. While the disks travel, ` + "`waybill backup`" + ` already goes on from them.`,
+Every disk also carries parity of what is on it: with 20+1, the default, one in twenty packs may be damaged or lost, or sectors anywhere, and
+is mended where the disk arrives, without keys. With --parity-disks N the N largest disks carry parity of all
+the others: any N disks may be lost on the way, and nothing is.
+
+When a disk fails, the others go on. When all are full, the next is asked for; where nobody can be asked, the seed stops with exit code 26, and
+--resume goes on with the next disk, as it does after any interruption. Disks that are full need not be connected
+then. At the end every disk that is there is read back; ` + "`waybill seed seal`" + ` does that for the rest. While the disks travel, ` + "`waybill backup`" + ` already
+goes on from them.`,
 		Example: `  waybill seed --to /mnt/disk1 /home /etc
-  waybill seed --to /mnt/disk1 --to /mnt/disk2 -x /
-  waybill seed --json --to /mnt/disk1 /srv`,
+  waybill seed --to /mnt/disk1 --to /mnt/disk2 --to /mnt/disk3 --parity-disks 1 -x /
+  waybill seed --resume --to /mnt/disk4             the others are full, or this machine was restarted
+  waybill seed --note "parcel 1Z999" --to /mnt/disk1 /srv
+  waybill seed status                               what is done and what is left
+  waybill seed seal /mnt/disk2                      a disk that was not there at the end`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.seed(cmd.Context(), args, &f) },
 	}
-	cmd.Flags().StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or one of an interrupted seed; may be given again")
-	cmd.Flags().StringVar(&f.packSize, "pack-size", "", "`SIZE` of data packs (default: 512MiB, less on small disks)")
-	f.save.flags(cmd.Flags())
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or one of an interrupted seed; may be given again")
+	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted seed, and take its selection again when no paths are given")
+	fl.StringVar(&f.packSize, "pack-size", "", "`SIZE` of data packs (default: 512MiB, less on small disks, more when there would be too many)")
+	fl.StringVar(&f.parity, "parity", "20+1", "how many packs share how many shards of parity on each disk, as `N+M`, or off")
+	fl.IntVar(&f.parityDisks, "parity-disks", 0, "let the `N` largest of the new disks carry parity of the others")
+	fl.StringVar(&f.container, "container", "", "`NAME` of the container on a Data Box (default: waybill- and the beginning of the vault's id)")
+	fl.BoolVar(&f.offline, "offline", false, "don't tell the vault: ingest will bring it the commits")
+	fl.BoolVar(&f.noTest, "no-hwtest", false, "don't try new disks first")
+	fl.StringVar(&f.note, "note", "", "`TEXT` for the custody log of the disks, such as a tracking number")
+	f.save.flags(fl)
+	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), newSeedLabel(a))
 	return cmd
 }
 
@@ -55,13 +81,14 @@ type seedLine struct {
 	Set     manifest.ID  `json:"set"`
 	Resumed bool         `json:"resumed"`
 	Disks   []disk.Label `json:"disks"`
+	Absent  []int        `json:"absent"`
 }
 
 func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if len(f.to) == 0 {
 		return cli.Errorf(cli.Usage, "to which disk?").Hinted("say it with --to DISK, an empty directory")
 	}
-	w, err := a.openForSeed(ctx, f.to)
+	w, err := a.openForSeed(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -70,45 +97,77 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	r, err := a.runSeed(ctx, o)
-	if r != nil {
-		err = w.record(r.Result, err)
+	if f.resume && len(w.disks) == 0 && !begun(w.Chain) {
+		return cli.Errorf(cli.Usage, "%w", seed.ErrNothing).Hinted("begin one: waybill seed --to DISK PATH...")
 	}
-	if errors.Is(err, durable.ErrFull) {
-		return cli.Errorf(cli.DiskFull, "%w", err).Hinted("run it again with the same disks and one more: --to DISK. What is done is kept")
-	}
-	if err != nil {
+	if err := a.testDisks(ctx, o, f); err != nil {
 		return err
 	}
-	if w.vault != nil {
-		err = w.publish(ctx)
+	return a.runAndTell(ctx, w, o)
+}
+
+// begun tells whether a seed is in the chain.
+func begun(c manifest.Chain) bool {
+	for _, l := range c.Links {
+		if l.Manifest.Set != "" {
+			return true
+		}
 	}
-	l := &seedLine{newSavedLine(r.Result, time.Since(began)), r.Set, r.Resumed, r.Disks}
+	return false
+}
+
+// runAndTell seeds, records what was committed, tells the vault, and says what came of it.
+func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options) error {
+	began := time.Now()
+	r, err := a.runSeed(ctx, o)
+	if r == nil {
+		return err
+	}
+	err = w.record(r.Result, err)
+	if w.vault != nil {
+		err = errors.Join(err, w.publish(ctx), w.copyCustody(ctx, r.Set, o.Disks))
+	}
+	if err != nil && (ctx.Err() != nil || errors.Is(err, seed.ErrNextDisk) || errors.Is(err, seed.ErrSeeded)) {
+		return err
+	}
+	l := &seedLine{newSavedLine(r.Result, time.Since(began)), r.Set, r.Resumed, r.Disks, append([]int{}, r.Absent...)}
 	a.out.Answer("seed", l, l.write)
-	a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
+	if len(r.Disks) > 0 {
+		a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
+	}
 	return errors.Join(err, a.problems(r.Point))
 }
 
 func (l *seedLine) write(w io.Writer) {
 	l.savedLine.write(w)
 	for _, d := range l.Disks {
-		fmt.Fprintf(w, "disk %d of %d  %s: %s, %s\n", d.Disk, d.Disks, d.State, cli.Counted(int64(d.Packs), "pack"), cli.Bytes(d.Bytes))
+		role := ""
+		if d.Role == disk.RoleParity {
+			role = ", parity"
+		}
+		fmt.Fprintf(w, "disk %d of %d  %s%s: %s, %s\n", d.Disk, d.Disks, d.State, role, cli.Counted(int64(d.Packs), "pack"), cli.Bytes(d.Bytes))
+	}
+	for _, n := range l.Absent {
+		fmt.Fprintf(w, "disk %d  not sealed by this run: if it hasn't been yet, connect it and run `waybill seed seal DISK`\n", n)
 	}
 }
 
 // openForSeed opens this machine's domain for a seed: the vault may be out of reach, and disks that were
-// begun are read, too.
-func (a *app) openForSeed(ctx context.Context, disks []string) (*writing, error) {
+// begun are read, too. Places on a Data Box are resolved in f.to.
+func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 	return a.openWriting(func(w *writing) error {
-		var none *cli.Error
-		if err := w.openVault(ctx); errors.As(err, &none) && none.Code == cli.NoVault {
-			a.out.Say("the vault is out of reach; the first backup will tell it of this seed")
-		} else if err != nil {
+		if f.offline {
+			a.out.Detail("the vault is not told of this seed")
+		} else if err := w.openVaultIfThere(ctx, a.out); err != nil {
 			return err
 		}
-		for _, name := range disks {
-			d, err := disk.Open(name)
+		for i, name := range f.to {
+			root, err := w.place(name, f.container)
+			if err != nil {
+				return err
+			}
+			f.to[i] = root
+			d, err := disk.Open(root)
 			if errors.Is(err, disk.ErrNoDisk) {
 				continue
 			}
@@ -131,6 +190,10 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 			return nil, cli.Errorf(cli.Usage, "--pack-size: %w", err)
 		}
 	}
+	scheme, err := parity.ParseScheme(f.parity)
+	if err != nil {
+		return nil, cli.Errorf(cli.Usage, "--parity: %w", err)
+	}
 	for _, name := range f.to {
 		abs, err := filepath.Abs(name)
 		if err != nil {
@@ -142,21 +205,35 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 	if err != nil {
 		return nil, err
 	}
-	return &seed.Options{Disks: f.to, Domain: w.Domain, Cache: w.own, Copies: copies, Key: w.state.Machine.SigningKey,
-		NewSet: func() manifest.ID { return manifest.ID(uuid.NewString()) }, Save: cfg}, nil
+	return &seed.Options{Disks: f.to, Domain: w.Domain, Cache: w.own, Ledger: w.state.Ledger(), Copies: copies, Key: w.state.Machine.SigningKey,
+		NewSet: func() manifest.ID { return manifest.ID(uuid.NewString()) }, Save: cfg,
+		Parity: scheme, ParityDisks: f.parityDisks, Serial: serialOf, Note: f.note}, nil
 }
 
 // runSeed runs the engine and shows how far it is.
 func (a *app) runSeed(ctx context.Context, o *seed.Options) (*seed.Report, error) {
 	var sealing atomic.Bool
-	o.Sealing = func(int, int) { sealing.Store(true) }
 	saved := saving(o.Save.Progress)
-	stop := a.out.Progress(func() cli.Sample {
-		if sealing.Load() {
-			return cli.Sample{Phase: "reading back", Bytes: o.SealBytes.Load()}
+	show := func() (stop func()) {
+		return a.out.Progress(func() cli.Sample {
+			if sealing.Load() {
+				return cli.Sample{Phase: "reading back", Bytes: o.SealBytes.Load()}
+			}
+			return saved()
+		})
+	}
+	stop := show()
+	defer func() { stop() }()
+	o.Sealing = func() { sealing.Store(true) }
+	o.Failed = func(l disk.Label, _ string, err error) {
+		a.out.Warn("%v; the other disks go on without it. What commits have on it stays there: connect it again and run `waybill seed seal DISK` when the seed is done, or give it up with `waybill seed --reissue %d --to DISK`", err, l.Disk)
+	}
+	if a.canAsk() {
+		o.Next = func(ctx context.Context, why error) ([]string, error) {
+			stop()
+			defer func() { stop = show() }()
+			return a.askForDisk(ctx, why, o)
 		}
-		return saved()
-	})
-	defer stop()
+	}
 	return seed.Run(ctx, o)
 }

@@ -7,6 +7,8 @@ import (
 
 	"waybill/cmd/internal/ingestcmd"
 	"waybill/internal/cli"
+	"waybill/seed"
+	"waybill/seed/disk"
 )
 
 func environmentTopic() *cobra.Command {
@@ -54,6 +56,8 @@ var lineTypes = []cli.LineType{
 	{Type: "vault", Says: "answer of vault create", Example: created{}},
 	{Type: "machine", Says: "answer of register", Example: registered{}},
 	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
+	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},
+	{Type: "label", Says: "answer of seed label", Example: disk.Label{}},
 	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
 	{Type: "restore", Says: "answer of restore", Example: restoreLine{}},
 	{Type: "check", Says: "what was found by opening chunks, from verify --data and verify POINT", Example: checkLine{}},

@@ -70,6 +70,15 @@ func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores unio
 	return nil, err
 }
 
+// TableIn reads the table of a pack that no commit lists yet, from the one store that has it.
+func (d *Domain) TableIn(ctx context.Context, s Store, name manifest.Digest) (*pack.Table, error) {
+	r, err := d.openCopy(ctx, name, union{s})
+	if err != nil {
+		return nil, err
+	}
+	return r.Table()
+}
+
 // judge tells a pack whose wrapped key is damaged from one that the keys at hand are not meant to open.
 func (d *Domain) judge(r *pack.Reader, err error) error {
 	closed := errors.Is(err, pack.ErrKey) || err == nil && !r.CanReadFrames()

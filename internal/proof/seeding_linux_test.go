@@ -260,7 +260,7 @@ func fullAt(t *testing.T, id *identity, root string, want snapshot, stage int, a
 			free = fill(t, medium, int64(stage%4)*4096)
 		}
 	}
-	_, err := s.seed(watched{s.own, reached}, func(o *seed.Options) { o.Sealing = func(int, int) { reached() } }, dirs...)
+	_, err := s.seed(watched{s.own, reached}, func(o *seed.Options) { o.Sealing = reached }, dirs...)
 	if n < stage && err == nil {
 		s.arrived(dirs...)
 		return true

@@ -88,8 +88,10 @@ type Config struct {
 	Disks         func() int  // how many disks the set has by now; nil for a vault
 
 	Level              pack.Level
-	DataPack, CataPack int64 // bytes; 0 for the defaults
-	Readers            int   // default: one a processor; 1 for rotational media
+	DataPack, CataPack int64           // bytes; 0 for the defaults
+	Readers            int             // default: one a processor; 1 for rotational media
+	Lanes              int             // data packs written at once; see pack.Config, as for Adopted
+	Adopted            []pack.Finished // durable packs of a run that failed before it could commit them
 
 	// A checkpoint is due after this much new data, time, or number of new chunks,
 	// whichever is first; 0 for the defaults of 16 GiB, 10 minutes and 1 million.
@@ -125,7 +127,7 @@ func (r *Result) StoredBytes() (n int64) {
 }
 
 // Run saves the selection and commits a complete point. When ctx is cancelled it commits
-// a partial one of what is done, and returns it with the context's error. The result is
+// a partial one of what is done, and returns it with the cause. The result is
 // nil when nothing was committed.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	s, err := newSession(ctx, cfg)
@@ -138,7 +140,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	if err == nil {
 		err = s.commit(catalog.Complete, root)
-	} else if errors.Is(err, context.Canceled) && s.worthKeeping() {
+	} else if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) && s.worthKeeping() {
 		if cerr := s.checkpoint(); cerr != nil {
 			err = fmt.Errorf("%w; and no checkpoint could be made: %w", err, cerr)
 		}

@@ -46,7 +46,7 @@ type identity struct{ dev, inode uint64 }
 
 func newSession(ctx context.Context, cfg Config) (*session, error) {
 	cfg.defaults()
-	s := &session{cfg: cfg, started: cfg.Now()}
+	s := &session{cfg: cfg, started: cfg.Now(), newAtCP: cfg.Progress.NewBytes.Load()}
 	s.lastCP = s.started
 	var err error
 	if s.only, err = selectRoots(cfg.Roots); err != nil {
@@ -64,7 +64,7 @@ func newSession(ctx context.Context, cfg Config) (*session, error) {
 		Dedupe: cfg.Writer.Dedupe, Recovery: cfg.Writer.Recovery, Machine: cfg.Writer.Catalogue,
 		Data: cfg.Known.Of(manifest.Data), Catalogue: cfg.Known.Of(manifest.Catalogue),
 		Level: cfg.Level, Producers: cfg.Readers, DataPack: cfg.DataPack, CataPack: cfg.CataPack,
-		Create: cfg.Destination.Create,
+		Lanes: cfg.Lanes, Adopted: cfg.Adopted, Create: cfg.Destination.Create,
 	})
 	for range cfg.Readers {
 		s.workers = append(s.workers, newWorker(s))

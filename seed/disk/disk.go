@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync"
 
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -41,14 +40,13 @@ var (
 	ErrMedium = errors.New("the disk does not give back what was written to it")
 )
 
-// Reserve is how many bytes of a disk are left free, for manifests and the file system's own needs.
+// Reserve is how many bytes of a disk are left free at most, for what is on its way when the disk is full, for manifests, and for the file system's own needs.
 const Reserve = 64 << 20
 
 // A Disk is an open disk. Its store methods and NewPack are safe for concurrent use; the label is its one filler's.
 type Disk struct {
 	*durable.Dir
 	label Label
-	room  sync.Mutex // held while room for a pack is looked for
 }
 
 // Create begins a disk in an existing directory that holds nothing but, perhaps, what file systems put there themselves;
@@ -122,21 +120,35 @@ func (d *Disk) SetLabel(l Label) error {
 	return nil
 }
 
-// NewPack begins a pack of at most size bytes; durable.ErrFull when the disk has no room for it beside the reserve and the packs
-// that are being written.
+// Free is how many bytes the file system of a directory has left.
+func Free(path string) (int64, error) {
+	d, err := durable.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("opening a disk: %w", err)
+	}
+	defer d.Close()
+	return d.Free()
+}
+
+// Room is nil when the disk has room for a pack of size bytes beside the reserve, the packs that are being written, and what is to be
+// kept free; else durable.ErrFull.
+func (d *Disk) Room(size, keep int64) error {
+	free, err := d.Free()
+	if err != nil {
+		return err
+	}
+	if free < size+keep+min(2*size, Reserve) {
+		return fmt.Errorf("disk %d (%s) has only %d MiB free: %w", d.label.Disk, d.Path(), free>>20, durable.ErrFull)
+	}
+	return nil
+}
+
+// NewPack begins a pack of at most size bytes. That there is room for it is the caller's to ask; a pack of size 0 goes to the reserve, and
+// whether there is enough of that will be seen.
 // The pack is published by committing it under manifest.PackName.
 func (d *Disk) NewPack(size int64) (*durable.File, error) {
 	if d.label.State == Sealed {
 		return nil, fmt.Errorf("disk %d (%s): %w", d.label.Disk, d.Path(), ErrSealed)
-	}
-	d.room.Lock()
-	defer d.room.Unlock()
-	free, err := d.Free()
-	if err != nil {
-		return nil, err
-	}
-	if free < size+min(size, Reserve) {
-		return nil, fmt.Errorf("disk %d (%s) has only %d MiB free: %w", d.label.Disk, d.Path(), free>>20, durable.ErrFull)
 	}
 	return d.CreateSized(size)
 }

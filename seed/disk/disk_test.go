@@ -425,17 +425,21 @@ func TestFull(t *testing.T) {
 	}
 	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
 	f := newFiller(t, dir)
-	if _, err := f.NewPack(600 << 10); !errors.Is(err, durable.ErrFull) {
+	if err := f.Room(400<<10, 0); !errors.Is(err, durable.ErrFull) {
 		t.Errorf("a pack that would use the reserve: %v", err)
 	}
-	begun, err := f.NewPack(400 << 10)
+	f.must(f.Room(300<<10, 50<<10))
+	if err := f.Room(300<<10, 200<<10); !errors.Is(err, durable.ErrFull) {
+		t.Errorf("a pack that would use what is to be kept free: %v", err)
+	}
+	begun, err := f.NewPack(300 << 10)
 	f.must(err)
-	if _, err := f.NewPack(400 << 10); !errors.Is(err, durable.ErrFull) {
+	if err := f.Room(300<<10, 0); !errors.Is(err, durable.ErrFull) {
 		t.Errorf("a second pack beside one that is begun: %v", err)
 	}
 	begun.Abort()
-	f.pack(strings.Repeat("x", 400<<10))
-	if _, err := f.NewPack(400 << 10); !errors.Is(err, durable.ErrFull) {
+	f.pack(strings.Repeat("x", 300<<10))
+	if err := f.Room(300<<10, 0); !errors.Is(err, durable.ErrFull) {
 		t.Errorf("a pack for which there is no room: %v", err)
 	}
 	f.commit()

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"waybill/internal/cli"
+	"waybill/manifest"
+	"waybill/seed"
+	"waybill/seed/disk"
+	"waybill/seed/disk/databox"
+)
+
+// place is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
+func (w *writing) place(name, container string) (string, error) {
+	if container == "" {
+		container = databox.ContainerFor(w.state.Secrets.Vault)
+	}
+	p, err := databox.Resolve(name, container)
+	if err != nil {
+		return "", err
+	}
+	return p.Root, p.Make()
+}
+
+// openVaultIfThere opens the vault, which a seed can do without.
+func (w *writing) openVaultIfThere(ctx context.Context, out *cli.Output) error {
+	var none *cli.Error
+	if err := w.openVault(ctx); errors.As(err, &none) && none.Code == cli.NoVault {
+		out.Say("the vault is out of reach; the first backup will tell it of this seed")
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// copyCustody brings the vault the custody logs of the disks, which may be lost on the way.
+func (w *writing) copyCustody(ctx context.Context, set manifest.ID, paths []string) error {
+	var errs []error
+	for _, path := range paths {
+		d, err := disk.Open(path)
+		if err != nil {
+			continue // it failed, or nothing is on it
+		}
+		_, err = manifest.CopyCustody(ctx, w.vault, d, w.state.Secrets.Machine, set, d.Label().Disk, w.state.Machine.SigningKey)
+		errs = append(errs, err, d.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// canAsk tells whether somebody sits at the terminal.
+func (a *app) canAsk() bool {
+	return a.out.Terminal && !a.out.JSON && !a.out.Quiet && term.IsTerminal(int(os.Stdin.Fd()))
+}
+
+// askForDisk waits for the directories of further disks.
+func (a *app) askForDisk(ctx context.Context, why error, o *seed.Options) ([]string, error) {
+	a.out.Say("%v.\nNo disk is left that takes more. Mount the next, and give its directory; several with spaces between them. What is full may be disconnected.\n"+
+		"An empty line ends the seed for now: what is done is kept, and `waybill seed --resume --to DISK` goes on.", why)
+	for in := bufio.NewReader(os.Stdin); ; {
+		fmt.Fprint(a.out.Stderr, "next disk: ")
+		text, err := readLine(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		paths, err := resolveDisks(strings.Fields(text), o)
+		if err == nil {
+			return paths, nil
+		}
+		a.out.Warn("%v", err)
+	}
+}
+
+// readLine reads a line; an empty one at the end of input.
+func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
+	line := make(chan string, 1)
+	go func() { // it ends with the line, or with the process
+		text, _ := in.ReadString('\n')
+		line <- text
+	}()
+	select {
+	case text := <-line:
+		return text, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// resolveDisks makes sure that the directories that were typed are there.
+func resolveDisks(names []string, o *seed.Options) (paths []string, err error) {
+	for _, name := range names {
+		p, err := databox.Resolve(name, databox.ContainerFor(o.Domain.Machine.Vault))
+		if err == nil {
+			err = p.Make()
+		}
+		if err != nil {
+			return nil, err
+		}
+		abs, err := filepath.Abs(p.Root)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, abs)
+	}
+	return paths, nil
+}

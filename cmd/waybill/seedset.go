@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"waybill/internal/cli"
+	"waybill/manifest"
+	"waybill/seed"
+	"waybill/seed/disk"
+)
+
+func newSeedStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [DISK...]",
+		Short: "tell how far the seed is",
+		Long: `Tells how far this machine's seed is: what its commits have on each disk of the set, and of the disks that are named, and so are here, their
+state and room. A disk that is "filling" is not to be shipped.`,
+		Example: `  waybill seed status
+  waybill seed status /mnt/disk1 /mnt/disk2
+  waybill seed status --json`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.seedStatus(cmd.Context(), args) },
+	}
+}
+
+func (a *app) seedStatus(ctx context.Context, disks []string) error {
+	f := &seedFlags{to: disks, parity: "off"}
+	w, err := a.openForSeed(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	if s == nil {
+		return err
+	}
+	a.out.Answer("seed-status", s, func(out io.Writer) { writeStatus(out, s) })
+	return err
+}
+
+func writeStatus(w io.Writer, s *seed.Status) {
+	how := "not complete: waybill seed --resume --to DISK goes on"
+	if s.Complete {
+		how = "complete"
+	}
+	fmt.Fprintf(w, "seed %s  %s\n%s, %s by %s\n", s.Set, how, cli.Counted(s.Files, "file"), cli.Bytes(s.Bytes), s.Updated.Local().Format(time.DateTime))
+	for _, d := range s.Disks {
+		fmt.Fprintf(w, "disk %d  %s, %s", d.Disk, cli.Counted(int64(d.Packs), "pack"), cli.Bytes(d.Bytes))
+		if d.Path == "" {
+			fmt.Fprint(w, "  not here\n")
+			continue
+		}
+		fmt.Fprintf(w, "  %s", d.State)
+		if d.Role != "" {
+			fmt.Fprintf(w, ", %s", d.Role)
+		}
+		fmt.Fprintf(w, ", %s free, at %s\n", cli.Bytes(d.Free), d.Path)
+		if s.Complete && d.State == disk.Filling {
+			fmt.Fprintf(w, "        seal it before you ship it: waybill seed seal %s\n", d.Path)
+		}
+	}
+}
+
+func newSeedSeal(a *app) *cobra.Command {
+	var f seedFlags
+	cmd := &cobra.Command{
+		Use:   "seal DISK...",
+		Short: "make disks of a complete seed ready to travel",
+		Long: `Seals disks of a seed whose recovery point is complete: brings them all its manifests, makes their parity, reads everything back from the medium
+with the system's cache passed by, compares it, and writes SHA256SUMS, README.txt and the label. A seed does this itself at
+its end to all disks that are there; this is for the others, or after it was interrupted. Name the parity disks of the set, too:
+what is sealed together is covered by them.`,
+		Example: `  waybill seed seal /mnt/disk2
+  waybill seed seal /mnt/disk2 /mnt/parity`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.to = args
+			return a.seedSeal(cmd.Context(), &f)
+		},
+	}
+	cmd.Flags().StringVar(&f.parity, "parity", "20+1", "how many packs share how many shards of parity on each disk, as `N+M`, or off")
+	cmd.Flags().StringVar(&f.note, "note", "", "`TEXT` for the custody log of the disks, such as a tracking number")
+	cmd.Flags().BoolVar(&f.offline, "offline", false, "don't tell the vault")
+	return cmd
+}
+
+func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
+	w, err := a.openForSeed(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	if err != nil {
+		return err
+	}
+	if !s.Complete {
+		return cli.Errorf(cli.Usage, "the seed is not complete, and its disks are still to be filled").Hinted("go on with it: waybill seed --resume --to DISK")
+	}
+	f.save.compression = "auto"
+	o, err := w.seedOptions(nil, f)
+	if err != nil {
+		return err
+	}
+	return a.runAndTell(ctx, w, o)
+}
+
+func newSeedLabel(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "label DISK...",
+		Short: "rebuild a disk's lost label",
+		Long: `Writes the label of a disk whose label.json is damaged or lost, from its manifests and packs. Which disk of the set it is, the manifests tell. It takes
+no keys, and the disk should be verified after.`,
+		Example: `  waybill seed label /mnt/disk2 && waybill verify /mnt/disk2`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, path := range args {
+				l, err := disk.Relabel(cmd.Context(), path, time.Now())
+				if err != nil {
+					return err
+				}
+				a.out.Answer("label", l, func(w io.Writer) { writeLabel(w, path, l) })
+			}
+			return nil
+		},
+	}
+}
+
+func writeLabel(w io.Writer, path string, l disk.Label) {
+	fmt.Fprintf(w, "%s is disk %d of %d, %s, of set %s of machine %s\n", path, l.Disk, l.Disks, l.State, l.Set, manifest.ID(l.Machine))
+}

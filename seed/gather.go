@@ -1,0 +1,287 @@
+package seed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"waybill/internal/pack"
+	"waybill/manifest"
+	"waybill/seed/disk"
+)
+
+// begin opens the disks that the set has, and makes new ones of the rest.
+func begin(ctx context.Context, o *Options, set manifest.ID) (*fleet, error) {
+	f, err := newFleet(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.take(o.Disks, set); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// take adds disks to the fleet: ones that were begun, and new ones. Nothing is changed on any
+// before all are known to be right.
+func (f *fleet) take(paths []string, set manifest.ID) error {
+	before := len(f.disks)
+	fresh, err := f.gather(paths)
+	if err != nil {
+		return err
+	}
+	for _, d := range f.disks {
+		if err := f.check(d, set); err != nil {
+			return err
+		}
+	}
+	if err := f.once(); err != nil {
+		return err
+	}
+	if err := f.resume(f.disks[before:], set); err != nil {
+		return err
+	}
+	roles, err := f.roles(fresh)
+	if err != nil {
+		return err
+	}
+	for _, path := range fresh {
+		if err := f.add(path, set, roles[path]); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(f.disks, func(a, b *disk.Disk) int { return a.Label().Disk - b.Label().Disk })
+	return nil
+}
+
+// gather opens the disks that were begun, and returns the paths of the others.
+func (f *fleet) gather(paths []string) (fresh []string, err error) {
+	var seen []os.FileInfo
+	for _, d := range f.disks {
+		if info, err := os.Stat(d.Path()); err == nil {
+			seen = append(seen, info)
+		}
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("opening a disk: %w", err)
+		}
+		if slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+			return nil, fmt.Errorf("%s: %w: it was given twice", path, disk.ErrForeign)
+		}
+		seen = append(seen, info)
+		d, err := disk.Open(path)
+		if errors.Is(err, disk.ErrNoDisk) {
+			fresh = append(fresh, path)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.hold(d)
+	}
+	return fresh, nil
+}
+
+// hold takes an open disk into the fleet, which closes it.
+func (f *fleet) hold(d *disk.Disk) {
+	f.disks = append(f.disks, d)
+	f.loads[d] = &load{}
+}
+
+// forget takes disks out of the fleet again.
+func (f *fleet) forget(which func(*disk.Disk) bool) { f.disks = slices.DeleteFunc(f.disks, which) }
+
+// check makes sure that a disk which was begun is of the set. As long as no commit names a set, any that this machine
+// has begun and not sealed will do.
+func (f *fleet) check(d *disk.Disk, set manifest.ID) error {
+	l := d.Label()
+	switch {
+	case l.Machine != f.machine:
+		return fmt.Errorf("%s: %w: it is machine %s's", d.Path(), disk.ErrForeign, l.Machine)
+	case l.Set != set && f.committed > 0:
+		return fmt.Errorf("%s: %w: it is of set %s", d.Path(), disk.ErrForeign, l.Set)
+	case l.State == disk.Sealed:
+		return fmt.Errorf("%s: %w: it is sealed", d.Path(), disk.ErrForeign)
+	}
+	return nil
+}
+
+// once makes sure that no two disks have a number that commits count.
+func (f *fleet) once() error {
+	at := map[int]string{}
+	for _, d := range f.disks {
+		n := d.Label().Disk
+		if other, ok := at[n]; ok && n <= f.committed {
+			return fmt.Errorf("%s: %w: it is disk %d, and so is %s", d.Path(), disk.ErrForeign, n, other)
+		}
+		at[n] = d.Path()
+	}
+	return nil
+}
+
+// resume brings the disks that were begun what they lack. One that no commit counts yet is numbered anew, so that numbers have no gaps.
+func (f *fleet) resume(disks []*disk.Disk, set manifest.ID) error {
+	for _, d := range disks {
+		if err := d.Sweep(); err != nil {
+			return err
+		}
+		if l := d.Label(); l.Disk > f.committed || f.committed == 0 {
+			f.numbers++
+			l.Set, l.Disk = set, f.numbers
+			if err := d.SetLabel(l); err != nil {
+				return err
+			}
+		}
+		if err := f.equip(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// roles chooses which of the new disks carry parity: the largest, of equals the last.
+func (f *fleet) roles(fresh []string) (map[string]string, error) {
+	roles, want := map[string]string{}, f.o.ParityDisks
+	for _, d := range f.disks {
+		if d.Label().Role == disk.RoleParity {
+			want--
+		}
+	}
+	if want <= 0 || len(fresh) == 0 {
+		return roles, nil
+	}
+	if want > len(fresh) || want == len(fresh) && len(f.data()) == 0 {
+		return nil, fmt.Errorf("%d parity disks of %d new ones leave none for the backup", want, len(fresh))
+	}
+	type candidate struct {
+		path string
+		free int64
+	}
+	var all []candidate
+	for _, path := range fresh {
+		free, err := disk.Free(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, candidate{path, free >> 20}) // a few blocks make no difference
+	}
+	slices.Reverse(all)
+	slices.SortStableFunc(all, func(a, b candidate) int { return int(b.free - a.free) })
+	for _, c := range all[:want] {
+		roles[c.path] = disk.RoleParity
+	}
+	return roles, nil
+}
+
+// add begins a new disk.
+func (f *fleet) add(path string, set manifest.ID, role string) error {
+	f.numbers++
+	l := disk.Label{Vault: f.o.Domain.Machine.Vault, Machine: f.machine, Set: set, Disk: f.numbers, Role: role,
+		Host: f.o.Save.Host, Time: f.now().UTC().Truncate(time.Second)}
+	if f.o.Serial != nil {
+		l.Serial = f.o.Serial(path)
+	}
+	d, err := disk.Create(path, l)
+	if err != nil {
+		return err
+	}
+	f.hold(d)
+	return f.equip(d)
+}
+
+// equip gives a disk the documents that make it enough, with the passphrase, to restore, and all commits so far.
+func (f *fleet) equip(d *disk.Disk) error {
+	for name, b := range f.o.Copies {
+		if err := d.Put(f.ctx, name, bytes.NewReader(b)); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("writing %s to disk %d: %w", name, d.Label().Disk, err)
+		}
+	}
+	for _, link := range f.links {
+		body, err := link.Manifest.Encode()
+		if err != nil {
+			return err
+		}
+		name := manifest.SignatureName(f.machine, link.Manifest.Sequence, link.Digest)
+		signature, err := f.o.Domain.ReadObject(f.ctx, name)
+		if err == nil {
+			err = d.Publish(f.ctx, link.Manifest, link.Digest, body, signature)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt finds on the disks the packs that were finished and that no commit lists. What is neither known nor listed is removed. A disk that
+// can't be read is left behind.
+func (f *fleet) adopt() (adopted []pack.Finished, err error) {
+	listed := f.listed()
+	for _, d := range f.data() {
+		some, err := f.adoptFrom(d, listed)
+		if err != nil {
+			f.fail(d, err)
+			continue
+		}
+		adopted = append(adopted, some...)
+	}
+	f.lostOne()
+	return adopted, nil
+}
+
+// listed is the packs that are in a commit.
+func (f *fleet) listed() map[manifest.Digest]bool {
+	listed := map[manifest.Digest]bool{}
+	for _, link := range f.links {
+		for _, p := range link.Manifest.Packs {
+			listed[p.Name] = true
+		}
+	}
+	return listed
+}
+
+func (f *fleet) adoptFrom(d *disk.Disk, listed map[manifest.Digest]bool) (adopted []pack.Finished, err error) {
+	l := &load{}
+	var keep []pack.Finished
+	drop := map[manifest.Digest]bool{}
+	err = d.List(f.ctx, manifest.PacksPrefix(f.machine), func(name string, size int64) error {
+		_, digest, ok := manifest.ParsePackName(name)
+		if !ok {
+			return nil
+		}
+		if !listed[digest] {
+			p, known := f.finished[digest]
+			table, err := f.o.Domain.TableIn(f.ctx, d, digest)
+			if !known || p.Size != size || err != nil {
+				drop[digest] = true
+				return nil
+			}
+			p.Disk = d.Label().Disk
+			keep = append(keep, pack.Finished{Pack: p, Table: table})
+		}
+		l.stored += size
+		return nil
+	})
+	if err == nil {
+		err = d.Tidy(f.ctx, func(name manifest.Digest) bool { return !drop[name] })
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l.full = f.loads[d].full
+	f.loads[d] = l
+	return keep, err
+}
+
+// tidy removes from a disk what no commit lists.
+func (f *fleet) tidy(d *disk.Disk) error {
+	listed := f.listed()
+	return d.Tidy(f.ctx, func(name manifest.Digest) bool { return listed[name] })
+}
