@@ -72,6 +72,14 @@ func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, sys
 // ours begins, and then we can't always answer.
 func (n *node) Flush(context.Context, fs.FileHandle) syscall.Errno { return syscall.ENOSYS }
 
+// Fsync syncs a file or a directory.
+func (n *node) Fsync(_ context.Context, fh fs.FileHandle, _ uint32) syscall.Errno {
+	if h, ok := fh.(*handle); ok {
+		return h.sync()
+	}
+	return n.d.check()
+}
+
 // Setattr changes attributes, the size among them.
 func (n *node) Setattr(ctx context.Context, h fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	if errno := n.d.check(); errno != fs.OK {
@@ -130,12 +138,20 @@ func (n *node) Statx(ctx context.Context, h fs.FileHandle, flags, mask uint32, o
 	return n.LoopbackNode.Statx(ctx, h, flags, mask, out)
 }
 
-// OpendirHandle opens a directory.
-func (n *node) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+// OpendirHandle opens a directory, and lists it.
+func (n *node) OpendirHandle(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	if errno := n.d.check(); errno != fs.OK {
 		return nil, 0, errno
 	}
-	return n.LoopbackNode.OpendirHandle(ctx, flags)
+	entries, err := os.ReadDir(n.path())
+	if err != nil {
+		return nil, 0, fs.ToErrno(err)
+	}
+	list := make([]fuse.DirEntry, len(entries))
+	for i, e := range entries {
+		list[i] = fuse.DirEntry{Name: e.Name()} // who wants its type asks
+	}
+	return fs.NewListDirStream(list), 0, fs.OK
 }
 
 // Mkdir makes a directory.
