@@ -47,6 +47,7 @@ var ours = map[string]string{
 	"internal/bench":         "internal/fault",
 	"internal/fault":         "manifest internal/durable",
 	"internal/treetest":      "",
+	"hwtest":                 "",
 	"seed/disk":              "manifest internal/durable seed/disk/parity",
 	"seed/disk/parity":       "manifest internal/durable",
 	"seed/disk/databox":      "manifest",
