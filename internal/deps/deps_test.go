@@ -54,6 +54,8 @@ var ours = map[string]string{
 	"ingest/vault":           "internal/durable",
 	"ingest":                 "manifest seed/disk seed/disk/parity",
 	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/databox seed/disk/parity",
+	"ingest/carrier":         "manifest",
+	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/parity",
 	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain internal/durable",
 	"cmd/waybill":            "*",
 	"cmd/waybill-ingest":     "*",
