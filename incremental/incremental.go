@@ -22,6 +22,7 @@ import (
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
 	"waybill/internal/durable"
+	"waybill/internal/heal"
 	"waybill/internal/pack"
 	"waybill/internal/save"
 	"waybill/manifest"
@@ -56,6 +57,7 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	if last != nil {
 		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d, Lost: domain.Lost}
 		cfg.Reason = reason(last.Point)
+		cfg.Wary = lacks(ctx, d, last)
 		if err := cfg.SelectAgain(last.Point); err != nil {
 			return nil, err
 		}
@@ -102,6 +104,33 @@ func reason(last *catalog.Point) string {
 		return "the last backup was interrupted"
 	}
 	return "no change journal"
+}
+
+// lacks tells whether the point's tree may refer to what was lost and could not be had again: it is, or rests on, a
+// healed point that says so of its base. A scan that was complete has found what changed since.
+func lacks(ctx context.Context, d *domain.Domain, p *domain.Point) bool {
+	for p.Base != nil && (p.Mode == catalog.Healed || p.State == catalog.PartialState) {
+		if slices.ContainsFunc(p.Damaged, func(x catalog.DamagedPoint) bool { return x.Point == *p.Base }) {
+			return true
+		}
+		var err error
+		if p, err = d.Resolve(ctx, p.Base.String()); err != nil {
+			return true // there is no telling
+		}
+	}
+	return false
+}
+
+// Heal stores again what was in packs that the vault misses, into the vault, before Run: see heal.Run, which tells what it needs of cfg.
+// Each commit is reported to committed.
+func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, packs []manifest.Pack, committed func(*save.Result) error) (*heal.Report, error) {
+	if s, ok := vault.(streamer); ok {
+		if err := s.Sweep(); err != nil {
+			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
+		}
+	}
+	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
+	return heal.Run(ctx, d, cfg, packs, heal.Options{Put: vault.Put, Committed: committed})
 }
 
 // wire is the vault as a destination.

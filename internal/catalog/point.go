@@ -23,13 +23,33 @@ type Point struct {
 	Excludes      []string          `json:"excludes,omitempty"`
 	OneFileSystem bool              `json:"one_file_system,omitempty"` // file systems mounted below the roots were left out
 	Root          []byte            `json:"root"`                      // the encoded entry of "/"
-	Mode          string            `json:"mode"`                      // how changes were found: "first", "scan"
+	Mode          string            `json:"mode"`                      // how changes were found: "first", "scan"; or Healed
 	Reason        string            `json:"reason"`
 	Users         map[string]string `json:"users"` // uid to name
 	Groups        map[string]string `json:"groups"`
 	Stats         Stats             `json:"stats"`
 	Problems      []Problem         `json:"problems,omitempty"`
 	ProblemCount  int               `json:"problem_count"`
+	Damaged       []DamagedPoint    `json:"damaged,omitempty"` // points that lack something by this commit's lost packs, oldest first
+	Damage        []Damage          `json:"damage,omitempty"`  // what, at most MaxProblems
+}
+
+// Healed is the mode of a point that is its base's tree, made to store anew what lost packs held.
+const Healed = "heal"
+
+// A DamagedPoint counts the entries of a point that can't be restored as they were, and how many bytes they lack.
+type DamagedPoint struct {
+	Point manifest.Digest `json:"point"`
+	Files int64           `json:"files"`
+	Bytes int64           `json:"bytes"`
+}
+
+// Damage is an entry of a point that can't be restored as it was: so many bytes of it could not be had again. A
+// directory whose listing is gone has 0.
+type Damage struct {
+	Point manifest.Digest `json:"point"`
+	Path  string          `json:"path"`
+	Bytes int64           `json:"bytes"`
 }
 
 // The states of a point.
@@ -73,7 +93,7 @@ const MaxProblems = 10_000
 
 const pointFormat = "waybill point 1"
 
-// Encode returns the record's bytes. It drops problems from the end of the list, not from their count, until
+// Encode returns the record's bytes. It drops problems and damage from the end of their lists, not from their counts, until
 // the record fits a chunk.
 func (p *Point) Encode() ([]byte, error) {
 	p.Format = pointFormat
@@ -90,10 +110,10 @@ func (p *Point) Encode() ([]byte, error) {
 		if b.Len() <= pack.MaxCatalogueChunk {
 			return b.Bytes(), nil
 		}
-		if len(p.Problems) == 0 {
+		if len(p.Problems)+len(p.Damage) == 0 {
 			return nil, fmt.Errorf("a recovery point's record of %d bytes: the format allows %d", b.Len(), pack.MaxCatalogueChunk)
 		}
-		p.Problems = p.Problems[:len(p.Problems)/2]
+		p.Problems, p.Damage = p.Problems[:len(p.Problems)/2], p.Damage[:len(p.Damage)/2]
 	}
 }
 

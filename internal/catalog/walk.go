@@ -34,6 +34,58 @@ func walk(ctx context.Context, l Loader, node pack.ID, path *[]byte, f func([]by
 	return nil
 }
 
+// Node reads one node of a directory: an index node's children, or a leaf's entries.
+func Node(b []byte) (children []pack.ID, entries []Entry, err error) {
+	if len(b) < 2 || b[0] != 'D' && b[0] != 'd' {
+		return nil, nil, damaged("a node that is no directory")
+	}
+	for rest := b[1:]; len(rest) > 0; {
+		if b[0] == 'd' {
+			var ref childRef
+			if ref, rest, err = parseRef(rest); err != nil {
+				return nil, nil, err
+			}
+			children = append(children, ref.id)
+			continue
+		}
+		d := decoder{b: rest}
+		raw := d.bytes(maxNodeBytes)
+		if d.bad {
+			return nil, nil, damaged("a directory node that does not parse")
+		}
+		e, err := ParseEntry(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		entries, rest = append(entries, e), d.b
+	}
+	return children, entries, nil
+}
+
+// A Part is what a child of a content's index node has of the file.
+type Part struct {
+	Length int64
+	ID     pack.ID
+}
+
+// ContentNode reads one node of a file's content: an index node's children, or a leaf's items.
+func ContentNode(b []byte) (children []Part, items []Item, err error) {
+	if len(b) < 2 || b[0] != 'F' && b[0] != 'f' {
+		return nil, nil, damaged("a node that is no content")
+	}
+	for d := (decoder{b: b[1:]}); len(d.b) > 0; {
+		if b[0] == 'f' {
+			children = append(children, Part{int64(d.uvarint(1<<63 - 1)), d.id()})
+		} else {
+			items = append(items, d.item())
+		}
+		if d.bad {
+			return nil, nil, damaged("a content node that does not parse")
+		}
+	}
+	return children, items, nil
+}
+
 // A Change is one difference between two trees. A nil side is absent there.
 type Change struct {
 	Path     []byte // only valid during the call

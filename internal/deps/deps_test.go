@@ -23,6 +23,7 @@ const module = "waybill"
 //   - internal/pack/cut and internal/pack/index are parts of internal/pack that stand alone, so that each can be measured and fuzzed alone.
 //   - internal/save is what seed and incremental have in common: the engine from a tree to a commit. Verbs never import each other.
 //   - internal/domain is the same for reading: one machine's chain, points and chunks, from vault and disks together.
+//   - internal/heal is what a backup over the wire and a disk sent after have in common: which packs are lost, and storing again what was in them.
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
@@ -38,6 +39,7 @@ var ours = map[string]string{
 	"internal/catalog":       "manifest internal/pack",
 	"internal/domain":        "manifest internal/pack internal/pack/index internal/catalog internal/keys",
 	"internal/save":          "manifest internal/source internal/pack internal/pack/cut internal/catalog",
+	"internal/heal":          "manifest internal/pack internal/catalog internal/domain internal/save",
 	"internal/restore":       "manifest internal/pack internal/pack/index internal/catalog internal/domain",
 	"internal/proof":         "",
 	"ingest/vault/vaulttest": "ingest/vault",
@@ -56,7 +58,7 @@ var ours = map[string]string{
 	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/databox seed/disk/parity",
 	"ingest/carrier":         "manifest",
 	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/parity",
-	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain internal/durable",
+	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/heal internal/domain internal/durable",
 	"cmd/waybill":            "*",
 	"cmd/waybill-ingest":     "*",
 	"cmd/internal/ingestcmd": "*",

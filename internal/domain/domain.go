@@ -47,6 +47,8 @@ type Domain struct {
 	// still be read; nobody should commit to such a chain.
 	Flaw error
 
+	lost     map[manifest.Digest]bool // by the chain; see Chain.Lost
+	shunned  map[manifest.Digest]bool // lost ones, and those that Shun named
 	store    union
 	opts     Options
 	temp     string // a temporary index, to be removed
@@ -78,6 +80,8 @@ func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts O
 	} else if err != nil {
 		return nil, err
 	}
+	d.lost = d.Chain.Lost()
+	d.shunned = d.lost
 	if err := d.openIndex(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -105,7 +109,7 @@ func (d *Domain) openIndex(ctx context.Context) error {
 		inChain[l.Digest.String()] = true
 	}
 	for _, x := range []*index.Index{d.cata, d.data} {
-		if err := x.Retain(func(tag string) bool { return inChain[tag] }); err != nil {
+		if err := x.Retain(func(tag string) bool { return inChain[tag] || tag == lostTag }); err != nil {
 			return err
 		}
 	}
@@ -134,26 +138,26 @@ func (d *Domain) index(class manifest.Class) *index.Index {
 	return d.cata
 }
 
-// Of is the index of one class of chunks. From when some of the catalogue has been found to be damaged, nodes of it
-// only count as known if they can be read: the others are stored again.
+// Of is the index of one class of chunks. What is in lost packs only doesn't count as known, see Shun. From when some of the
+// catalogue has been found to be damaged, nodes of it only count as known if they can be read: the others are stored again.
 func (d *Domain) Of(class manifest.Class) pack.Known {
 	if class == manifest.Catalogue {
 		return readable{d}
 	}
-	return d.data
+	return trusted{d}
 }
 
 type readable struct{ *Domain }
 
 func (r readable) Has(p index.Key) bool {
-	if !r.cata.Has(p) {
+	if len(r.shunned) == 0 && !r.cata.Has(p) {
 		return false
 	}
-	if !r.flawed.Load() {
+	if len(r.shunned) == 0 && !r.flawed.Load() {
 		return true
 	}
-	loc, ok := r.cata.Lookup(p)
-	if ok {
+	loc, ok := r.trustworthy(r.cata, p)
+	if ok && r.flawed.Load() {
 		_, err := r.cached(context.Background(), loc)
 		ok = err == nil
 	}
@@ -195,12 +199,13 @@ func addTable(name manifest.Digest, t *pack.Table, put func(index.Key, index.Loc
 }
 
 // CoverData brings the data index in line with the chain, reading the tables of the packs
-// it does not have yet. It returns the packs that no store has.
+// it does not have yet. It returns the packs that no store has, but for lost ones.
 func (d *Domain) CoverData(ctx context.Context) (missing []manifest.Digest, err error) {
 	return d.cover(ctx, manifest.Data)
 }
 
-// Rebuild makes the whole index anew from the packs.
+// Rebuild makes the whole index anew from the packs. Lost ones that are there all the same come first, so that what was
+// stored again is found where it was stored last. Those that are not there are not missing.
 func (d *Domain) Rebuild(ctx context.Context) (missing []manifest.Digest, err error) {
 	for _, class := range []manifest.Class{manifest.Catalogue, manifest.Data} {
 		lost, err := d.remake(ctx, class)
@@ -215,6 +220,11 @@ func (d *Domain) Rebuild(ctx context.Context) (missing []manifest.Digest, err er
 func (d *Domain) remake(ctx context.Context, class manifest.Class) (missing []manifest.Digest, err error) {
 	if err := d.index(class).Retain(func(string) bool { return false }); err != nil {
 		return nil, err
+	}
+	if len(d.lost) > 0 {
+		if err := d.addLost(ctx, class); err != nil {
+			return nil, fmt.Errorf("building the index: %w", err)
+		}
 	}
 	return d.cover(ctx, class)
 }
@@ -247,7 +257,13 @@ var errGaps = errors.New("packs are missing")
 // allowed, end it with errGaps.
 func (d *Domain) add(ctx context.Context, tag string, m *manifest.Manifest, class manifest.Class, gaps bool) (missing []manifest.Digest, err error) {
 	err = d.index(class).Add(tag, func(put func(index.Key, index.Loc) error) error {
-		missing, err = d.tables(ctx, m, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
+		var packs []manifest.Pack
+		for _, p := range m.Packs {
+			if !d.lost[p.Name] {
+				packs = append(packs, p)
+			}
+		}
+		missing, err = d.tables(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
 		if err == nil && len(missing) > 0 && !gaps {
 			return errGaps
 		}

@@ -41,15 +41,28 @@ func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
 }
 
 func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
-	loc, ok := d.cata.Lookup(id.Prefix())
-	if !ok {
-		return nil, fmt.Errorf("%w: catalogue node %.12s is in no pack at hand", pack.ErrDamaged, id)
+	err := fmt.Errorf("%w: catalogue node %.12s is in no pack at hand", pack.ErrDamaged, id)
+	var tried map[manifest.Digest]bool
+	for {
+		loc, ok := d.best(d.cata, id.Prefix(), tried)
+		if !ok {
+			return nil, err
+		}
+		frame, ferr := d.cached(ctx, loc)
+		if ferr == nil {
+			var b []byte
+			if b, ferr = d.Chunk(id, frame, loc); ferr == nil {
+				return b, nil
+			}
+		}
+		if err = ferr; !Lost(err) {
+			return nil, err
+		}
+		if tried == nil {
+			tried = map[manifest.Digest]bool{}
+		}
+		tried[loc.Pack] = true // the node may have been stored again since
 	}
-	frame, err := d.cached(ctx, loc)
-	if err != nil {
-		return nil, err
-	}
-	return d.Chunk(id, frame, loc)
 }
 
 // cached is Frame for the catalogue, by way of the cache.
@@ -104,8 +117,9 @@ func (d *Domain) Chunk(id pack.ID, frame []byte, loc index.Loc) ([]byte, error) 
 	return b, nil
 }
 
-// Locate tells where a data chunk lies, as far as the packs at hand have it.
-func (d *Domain) Locate(id pack.ID) (index.Loc, bool) { return d.data.Lookup(id.Prefix()) }
+// Locate tells where a data chunk lies, as far as the packs at hand have it. One in a lost pack is only told
+// when there is no other.
+func (d *Domain) Locate(id pack.ID) (index.Loc, bool) { return d.best(d.data, id.Prefix(), nil) }
 
 type frameKey struct {
 	pack  [32]byte

@@ -114,13 +114,13 @@ func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Re
 	return err
 }
 
-// tables calls each with the tables of a commit's packs of one class, one after the other, and reads
+// tables calls each with the tables of those packs that are of one class, one after the other, and reads
 // a few ahead. It returns the packs that are not there or whose tables are damaged.
-func (d *Domain) tables(ctx context.Context, m *manifest.Manifest, class manifest.Class, each func(manifest.Digest, *pack.Table) error) (missing []manifest.Digest, err error) {
+func (d *Domain) tables(ctx context.Context, packs []manifest.Pack, class manifest.Class, each func(manifest.Digest, *pack.Table) error) (missing []manifest.Digest, err error) {
 	var mu sync.Mutex // one at a time from here on
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(8)
-	for _, p := range m.Packs {
+	for _, p := range packs {
 		if p.Class != class {
 			continue
 		}
@@ -204,4 +204,27 @@ func notExist(name string) error { return &fs.PathError{Op: "open", Path: name, 
 // ReadObject reads a small object of the tree whole: a signature or a document.
 func (d *Domain) ReadObject(ctx context.Context, name string) ([]byte, error) {
 	return manifest.ReadObject(ctx, d.store, name, 1<<20)
+}
+
+// maxWhole is the largest pack that Whole reads into memory: four of the catalogue's usual size.
+const maxWhole = 64 << 20
+
+// Whole reads all bytes of a pack from the first store that has it as its name says. fs.ErrNotExist when none has,
+// pack.ErrDamaged when what they have is something else, or too large for memory.
+func (d *Domain) Whole(ctx context.Context, p manifest.Pack) ([]byte, error) {
+	name := manifest.PackName(d.Machine.Machine, p.Name)
+	first := notExist(name)
+	for _, s := range d.store {
+		b, err := manifest.ReadObject(ctx, s, name, maxWhole)
+		if err == nil && manifest.Sum(b) == p.Name {
+			return b, nil
+		}
+		if err == nil || errors.Is(err, manifest.ErrFormat) {
+			err = fmt.Errorf("%w: pack %.12s", pack.ErrDamaged, p.Name)
+		}
+		if errors.Is(first, fs.ErrNotExist) {
+			first = err
+		}
+	}
+	return nil, first
 }

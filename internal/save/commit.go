@@ -93,13 +93,13 @@ func (s *session) flushAll() error {
 // in the packs of the one that failed, and not list them.
 func (s *session) commit(state string, root catalog.Entry) error {
 	if s.broken == nil {
-		s.broken = s.tryCommit(state, root)
+		s.broken = s.publish(s.point(state, root))
 	}
 	return s.broken
 }
 
-func (s *session) tryCommit(state string, root catalog.Entry) error {
-	point := s.point(state, root)
+// publish commits a point.
+func (s *session) publish(point *catalog.Point) error {
 	body, err := point.Encode()
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (s *session) committed(c Commit, point *catalog.Point) {
 func (s *session) sign(packs []pack.Finished, record pack.ID) (c Commit, err error) {
 	me := &s.cfg.Writer
 	m := &manifest.Manifest{Vault: me.Vault, Machine: me.Machine, Set: s.cfg.Set, Sequence: me.Sequence + 1,
-		Previous: me.Head, Time: s.cfg.Now().UTC().Truncate(time.Second), Tool: s.cfg.Tool}
+		Previous: me.Head, Lost: s.settles, Time: s.cfg.Now().UTC().Truncate(time.Second), Tool: s.cfg.Tool}
 	if s.cfg.Disks != nil {
 		m.Disks = s.cfg.Disks()
 	}

@@ -202,6 +202,9 @@ func (w *worker) resume(d *dir, raw []byte, e *catalog.Entry) (from int64, err e
 		if err != nil {
 			return 0, err
 		}
+		if w.s.cfg.Wary && !w.isKnown(it) {
+			break
+		}
 		if err := w.content.Add(it); err != nil {
 			return 0, err
 		}

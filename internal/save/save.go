@@ -79,6 +79,7 @@ type Config struct {
 	OneFileSystem bool
 	Writer        Writer
 	Base          *Base // nil for a first backup
+	Wary          bool  // take an entry of the base for unchanged only if all that it refers to is stored; see Heal
 	Reason        string
 	Destination   Destination
 	Known         Known

@@ -24,7 +24,8 @@ type session struct {
 	started time.Time
 	settled catalog.Time // base entries changed at or after it are read again
 	result  *Result
-	tree    *dir // the root directory, live during the walk
+	settles []manifest.Digest // packs that the next commit settles
+	tree    *dir              // the root directory, live during the walk
 
 	// gate is held shared by a worker while it changes the tree, and whole for a checkpoint.
 	gate    sync.RWMutex
@@ -59,6 +60,13 @@ func newSession(ctx context.Context, cfg Config) (*session, error) {
 		s.settled = timeOf(cfg.Base.Point.Settled)
 		s.owners.inherit(cfg.Base.Point)
 	}
+	s.startPacking(ctx)
+	return s, nil
+}
+
+// startPacking makes the writer and the workers.
+func (s *session) startPacking(ctx context.Context) {
+	cfg := &s.cfg
 	// Packing outlives a cancelled walk: what is done is still committed.
 	s.packs = pack.NewWriter(context.WithoutCancel(ctx), pack.Config{
 		Dedupe: cfg.Writer.Dedupe, Recovery: cfg.Writer.Recovery, Machine: cfg.Writer.Catalogue,
@@ -69,7 +77,6 @@ func newSession(ctx context.Context, cfg Config) (*session, error) {
 	for range cfg.Readers {
 		s.workers = append(s.workers, newWorker(s))
 	}
-	return s, nil
 }
 
 func (c *Config) defaults() {

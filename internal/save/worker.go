@@ -92,7 +92,24 @@ func (w *worker) item(d *dir, i int, st *source.Stat) error {
 func (w *worker) unchanged(d *dir, raw []byte, st *source.Stat) bool {
 	e, err := catalog.ParseEntry(raw)
 	const unsure = catalog.Changed | catalog.Partial | catalog.Unreadable
-	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && d.isSettled(e.Ctime)
+	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && d.isSettled(e.Ctime) && (!w.s.cfg.Wary || w.stored(e))
+}
+
+// stored tells whether all that the base's entry refers to is known to be stored.
+func (w *worker) stored(e catalog.Entry) bool {
+	if e.Kind != catalog.File {
+		return true
+	}
+	for it, err := range catalog.Content(context.Background(), w.s.cfg.Base.Loader, e) {
+		if err != nil || !w.isKnown(it) {
+			return false // it is read again, which is never wrong
+		}
+	}
+	return true
+}
+
+func (w *worker) isKnown(it catalog.Item) bool {
+	return it.IsHole() || w.s.cfg.Known.Of(manifest.Data).Has(it.ID.Prefix())
 }
 
 // sameStat compares what change detection goes by.

@@ -137,13 +137,17 @@ func (x *Index) settle() {
 
 // Lookup says where the chunk k lies, as the newest segment that holds it has
 // it. It doesn't allocate.
-func (x *Index) Lookup(k Key) (loc Loc, ok bool) {
+func (x *Index) Lookup(k Key) (loc Loc, ok bool) { return x.Where(k, nil) }
+
+// Where is Lookup among the packs that accept wants; nil wants all. Of a chunk stored twice it may know
+// one place only: segments that are merged keep the newest.
+func (x *Index) Where(k Key, accept func(pack *[32]byte) bool) (loc Loc, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	defer missOnFault(debug.SetPanicOnFault(true), &ok)
 	p := k.split()
 	for _, s := range slices.Backward(x.segments) {
-		if loc, ok = s.lookup(p); ok {
+		if loc, ok = s.lookup(p); ok && (accept == nil || accept(&loc.Pack)) {
 			return loc, true
 		}
 	}

@@ -1,0 +1,157 @@
+package heal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"waybill/internal/domain"
+	"waybill/internal/pack"
+	"waybill/manifest"
+)
+
+type chunk = pack.ID
+
+// Wants is the want list of the machine's vault: packs of the chain that no commit has settled, that the vault has
+// not, and that one of its receipts names missing though it read what should carry them. A disk on its way is no
+// loss: an absent pack counts only when the receipt says that its disk had arrived, or, where it names
+// no disks, that part of what the disk carries was there. Ascending by name.
+//
+// A receipt that is not signed under key, the vault's receipt key as this machine knows it, asks for nothing.
+func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key manifest.PublicKey) ([]manifest.Pack, error) {
+	receipts, err := readReceipts(ctx, vault, d.Machine, key)
+	if err != nil || len(receipts) == 0 {
+		return nil, err
+	}
+	places := map[manifest.Digest]place{}
+	disks := map[carrier]int{}
+	lost := d.Chain.Lost()
+	for _, link := range d.Chain.Links {
+		for _, p := range link.Manifest.Packs {
+			at := carrier{link.Manifest.Set, p.Disk}
+			disks[at]++
+			if !lost[p.Name] {
+				places[p.Name] = place{p, at}
+			}
+		}
+	}
+	wanted := map[manifest.Digest]manifest.Pack{}
+	for _, r := range receipts {
+		for _, name := range named(r, places, disks) {
+			wanted[name] = places[name].Pack
+		}
+	}
+	return absent(ctx, vault, d.Machine.Machine, wanted)
+}
+
+// A carrier is a disk of a set.
+type carrier struct {
+	set  manifest.ID
+	disk int
+}
+
+type place struct {
+	manifest.Pack
+	at carrier
+}
+
+// named are the packs that a receipt calls lost.
+func named(r *manifest.Receipt, places map[manifest.Digest]place, disks map[carrier]int) (names []manifest.Digest) {
+	missing := map[carrier]int{}
+	for _, w := range r.Missing {
+		if p, ok := places[w.Name]; ok {
+			missing[p.at]++
+		}
+	}
+	for _, w := range r.Missing {
+		p, ok := places[w.Name]
+		if !ok {
+			continue
+		}
+		arrived := r.Set == p.at.set && slices.Contains(r.Arrived, p.at.disk)
+		inPart := len(r.Arrived) == 0 && missing[p.at] < disks[p.at]
+		if w.Reason == manifest.DamagedPack || p.at.disk == 0 || arrived || inPart {
+			names = append(names, w.Name)
+		}
+	}
+	return names
+}
+
+// readReceipts reads the receipts that name anything missing. One that is damaged or not the vault's is passed over: verifying the
+// vault tells of it.
+func readReceipts(ctx context.Context, vault manifest.Reader, m *manifest.Machine, key manifest.PublicKey) (all []*manifest.Receipt, err error) {
+	var names []string
+	err = vault.List(ctx, manifest.ReceiptsPrefix(m.Machine), func(name string, _ int64) error {
+		if strings.HasSuffix(name, ".json") {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing the vault's receipts: %w", err)
+	}
+	for _, name := range names {
+		r, err := readReceipt(ctx, vault, m, name, key)
+		if errors.Is(err, manifest.ErrFormat) || errors.Is(err, manifest.ErrSignature) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Missing) > 0 {
+			all = append(all, r)
+		}
+	}
+	return all, nil
+}
+
+func readReceipt(ctx context.Context, vault manifest.Reader, m *manifest.Machine, name string, key manifest.PublicKey) (*manifest.Receipt, error) {
+	b, err := manifest.ReadObject(ctx, vault, name, manifest.MaxReceipt)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := manifest.ReadObject(ctx, vault, manifest.ReceiptSignatureName(m.Machine, manifest.Sum(b)), 64<<10)
+	if err == nil {
+		err = manifest.Verify(key, b, sig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := manifest.ParseReceipt(b)
+	if err == nil && (r.Machine != m.Machine || r.Vault != m.Vault) {
+		err = fmt.Errorf("%w: a receipt for machine %s", manifest.ErrFormat, r.Machine)
+	}
+	return r, err
+}
+
+// absent are those of the packs that the vault has not, ascending by name.
+func absent(ctx context.Context, vault manifest.Reader, machine manifest.ID, packs map[manifest.Digest]manifest.Pack) (all []manifest.Pack, err error) {
+	for name, p := range packs {
+		_, err := vault.Size(ctx, manifest.PackName(machine, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			all = append(all, p)
+		} else if err != nil {
+			return nil, fmt.Errorf("looking for pack %.12s in the vault: %w", name, err)
+		}
+	}
+	slices.SortFunc(all, func(a, b manifest.Pack) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	return all, nil
+}
+
+// OfDisk are the packs that the chain places on a disk of a set, and that no commit has settled, ascending by name: what is to be
+// healed when the whole disk is lost. It asks no vault: packs that arrived after all are among them.
+func OfDisk(c *manifest.Chain, set manifest.ID, disk int) (all []manifest.Pack) {
+	lost := c.Lost()
+	for _, link := range c.Links {
+		for _, p := range link.Manifest.Packs {
+			if link.Manifest.Set == set && p.Disk == disk && !lost[p.Name] {
+				all = append(all, p)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b manifest.Pack) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	return all
+}
