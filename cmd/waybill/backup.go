@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,25 +18,33 @@ import (
 
 func newBackup(a *app) *cobra.Command {
 	var f saveFlags
+	var noHeal bool
 	cmd := &cobra.Command{
 		Use:   "backup [PATH...]",
 		Short: "make the next recovery point, over the network",
 		Long: `Makes the next recovery point of this machine, straight into its vault. After a seed, or an earlier backup, only what changed is
 read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
 
+When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this
+command first stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
+later. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
+is listed, for every earlier recovery point that lacks it, and the exit code is 20; the new one is whole.
+
 Interrupted, it keeps what is done; the next one goes on from there. Items that can't be read are listed, and
 the exit code is 3.`,
 		Example: `  waybill backup                        what the last recovery point has
   waybill backup /home /etc             from now on these
   waybill backup -x /                   the whole machine, without what is mounted below
+  waybill backup --no-heal              what disks lost can wait
   waybill backup --json --quiet`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.backup(cmd.Context(), args, &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.backup(cmd.Context(), args, &f, noHeal) },
 	}
+	cmd.Flags().BoolVar(&noHeal, "no-heal", false, "don't store again what the vault has found missing on disks that arrived")
 	f.flags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) backup(ctx context.Context, paths []string, f *saveFlags) error {
+func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal bool) error {
 	w, err := a.openOwnForWriting(ctx)
 	if err != nil {
 		return err
@@ -44,6 +53,12 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags) error {
 	cfg, err := w.config(paths, f)
 	if err != nil {
 		return err
+	}
+	var lacks error
+	if !noHeal {
+		if lacks, err = a.heal(ctx, w, cfg); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	stop := a.out.Progress(saving(cfg.Progress))
@@ -54,7 +69,7 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags) error {
 	}
 	l := newSavedLine(r, time.Since(began))
 	a.out.Answer("backup", l, l.write)
-	return a.problems(r.Point)
+	return errors.Join(lacks, a.problems(r.Point))
 }
 
 // saving shows the engine's counters.

@@ -11,6 +11,7 @@ import (
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
+	"waybill/internal/heal"
 	"waybill/manifest"
 )
 
@@ -30,7 +31,12 @@ Where a command takes a POINT, it may be
   a time    the newest complete one not after it: 2026-07-01T12:00:00Z, "2026-07-01 12:00:00", "2026-07-01 12:00"
   a day     the newest complete one by the end of that day: 2026-07-01
 
-Times without a zone are local.`,
+Times without a zone are local.
+
+While disks of a seed travel, what is on them is not in the vault. "in transit, 3 of 8 disks imported" says so; with
+the vault and the disks at hand, a point restores from both together: --from VAULT --from DISK. "2 packs wanted" are lost, by the vault's
+receipts; the next backup stores again what was in them, as far as the files still have it. What they do not have
+makes a point damaged: all but so many files of it restore.`,
 		Example: `  waybill points
   waybill points --json
   waybill points --from /mnt/disk1                      what a disk holds, on any machine
@@ -56,7 +62,18 @@ type pointLine struct {
 	Stored   int64           `json:"stored_bytes"` // of the packs the commit added
 	Stats    *catalog.Stats  `json:"stats,omitempty"`
 	Problems int             `json:"problems"`
+	Arrival  *arrivalLine    `json:"arrival,omitempty"`       // when a vault is read
+	Damaged  int64           `json:"damaged_files,omitempty"` // that can't be had any more
 	Error    string          `json:"error,omitempty"`
+}
+
+// arrivalLine is how much of what a point needs is in the vault.
+type arrivalLine struct {
+	Packs    int `json:"packs"`
+	Missing  int `json:"missing"`
+	Wanted   int `json:"wanted"` // of those: lost
+	Disks    int `json:"disks"`
+	Imported int `json:"disks_imported"`
 }
 
 func (a *app) points(ctx context.Context, f *readFlags) error {
@@ -66,14 +83,24 @@ func (a *app) points(ctx context.Context, f *readFlags) error {
 	}
 	defer r.Close()
 	unreadable := 0
-	for i, p := range r.Points(ctx) {
+	points := r.Points(ctx)
+	arrivals, err := r.arrivals(ctx)
+	if err != nil {
+		return err
+	}
+	lacks := heal.Lacks(points)
+	for i, p := range points {
 		l := newPointLine(&p)
+		l.Damaged = lacks[p.Digest]
+		if arrivals != nil {
+			l.Arrival = (*arrivalLine)(&arrivals[i])
+		}
 		if p.Err != nil {
 			unreadable++
 		}
 		a.out.Answer("point", l, func(w io.Writer) {
 			if i == 0 {
-				fmt.Fprintf(w, "%-12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", "POINT", "TIME", "STATE", "FILES", "SIZE", "STORED", "HOW")
+				fmt.Fprintf(w, "%-12s  %-19s  %-10s  %10s  %12s  %10s  %s\n", "POINT", "TIME", "STATE", "FILES", "SIZE", "STORED", "HOW")
 			}
 			writePoint(w, &l)
 		})
@@ -106,7 +133,7 @@ func newPointLine(p *domain.Point) pointLine {
 func writePoint(w io.Writer, l *pointLine) {
 	when := l.Time.Local().Format(time.DateTime)
 	if l.Stats == nil {
-		fmt.Fprintf(w, "%.12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", l.ID, when, l.State, "", "", cli.Bytes(l.Stored), l.Error)
+		fmt.Fprintf(w, "%.12s  %-19s  %-10s  %10s  %12s  %10s  %s\n", l.ID, when, l.State, "", "", cli.Bytes(l.Stored), l.Error)
 		return
 	}
 	how := l.Mode + ", " + l.Reason
@@ -116,6 +143,7 @@ func writePoint(w io.Writer, l *pointLine) {
 	if l.Problems > 0 {
 		how += ", " + cli.Counted(int64(l.Problems), "problem")
 	}
-	fmt.Fprintf(w, "%.12s  %-19s  %-8s  %10s  %12s  %10s  %s\n", l.ID, when, l.State,
-		cli.Count(l.Stats.Files), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stored), how)
+	state, rest := l.whole()
+	fmt.Fprintf(w, "%.12s  %-19s  %-10s  %10s  %12s  %10s  %s\n", l.ID, when, state,
+		cli.Count(l.Stats.Files), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stored), how+rest)
 }

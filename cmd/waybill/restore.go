@@ -172,9 +172,10 @@ func (r *reading) explainMissing(ctx context.Context, err error) error {
 		return err
 	}
 	missing := 0
+	lost := r.Chain.Lost() // nobody waits for those
 	for _, link := range r.Chain.Links {
 		for _, p := range link.Manifest.Packs {
-			if !r.has(ctx, manifest.PackName(r.Machine.Machine, p.Name)) {
+			if !lost[p.Name] && !r.has(ctx, manifest.PackName(r.Machine.Machine, p.Name)) {
 				missing++
 			}
 		}

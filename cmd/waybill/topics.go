@@ -59,6 +59,7 @@ var lineTypes = []cli.LineType{
 	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},
 	{Type: "label", Says: "answer of seed label", Example: disk.Label{}},
 	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
+	{Type: "heal", Says: "what a backup stored again of lost packs, before its own line", Example: healLine{}},
 	{Type: "restore", Says: "answer of restore", Example: restoreLine{}},
 	{Type: "check", Says: "what was found by opening chunks, from verify --data and verify POINT", Example: checkLine{}},
 	{Type: "point", Says: "a recovery point, from points", Example: pointLine{}},

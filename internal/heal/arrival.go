@@ -3,6 +3,8 @@ package heal
 import (
 	"maps"
 
+	"waybill/internal/catalog"
+	"waybill/internal/domain"
 	"waybill/manifest"
 )
 
@@ -102,4 +104,28 @@ func (t *tally) arrival() Arrival {
 		}
 	}
 	return a
+}
+
+// Lacks counts the entries of each point that can't be restored as they were, by what later commits say that settled lost packs. A
+// healed point lacks what its base does.
+func Lacks(points []domain.Point) map[manifest.Digest]int64 {
+	said, inherited := map[manifest.Digest]int64{}, map[manifest.Digest]int64{}
+	for _, p := range points {
+		if p.Err != nil {
+			continue
+		}
+		for _, x := range p.Damaged {
+			said[x.Point] += x.Files
+			if p.Mode == catalog.Healed && p.Base != nil && x.Point == *p.Base {
+				inherited[p.Digest] = x.Files
+			}
+		}
+		if p.Mode == catalog.Healed && p.Base != nil {
+			inherited[p.Digest] += inherited[*p.Base]
+		}
+	}
+	for id, n := range inherited {
+		said[id] += n
+	}
+	return said
 }
