@@ -29,6 +29,8 @@ type seedFlags struct {
 	offline     bool
 	noTest      bool
 	note        string
+	want        bool
+	reissue     int
 	save        saveFlags
 }
 
@@ -57,7 +59,9 @@ goes on from them.`,
   waybill seed --resume --to /mnt/disk4             the others are full, or this machine was restarted
   waybill seed --note "parcel 1Z999" --to /mnt/disk1 /srv
   waybill seed status                               what is done and what is left
-  waybill seed seal /mnt/disk2                      a disk that was not there at the end`,
+  waybill seed seal /mnt/disk2                      a disk that was not there at the end
+  waybill seed --reissue 2 --to /mnt/disk5          disk 2 was lost
+  waybill seed --want --to /mnt/disk5               what the vault could not read or mend of all disks`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.seed(cmd.Context(), args, &f) },
 	}
 	fl := cmd.Flags()
@@ -70,6 +74,9 @@ goes on from them.`,
 	fl.BoolVar(&f.offline, "offline", false, "don't tell the vault: ingest will bring it the commits")
 	fl.BoolVar(&f.noTest, "no-hwtest", false, "don't try new disks first")
 	fl.StringVar(&f.note, "note", "", "`TEXT` for the custody log of the disks, such as a tracking number")
+	fl.BoolVar(&f.want, "want", false, "write the vault's want list to the disks: what did not arrive and could not be mended")
+	fl.IntVar(&f.reissue, "reissue", 0, "write all that disk `N` of the set carried to the disks, because it is lost")
+	cmd.MarkFlagsMutuallyExclusive("want", "reissue", "resume")
 	f.save.flags(fl)
 	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), newSeedLabel(a))
 	return cmd
@@ -100,8 +107,13 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if f.resume && len(w.disks) == 0 && !begun(w.Chain) {
 		return cli.Errorf(cli.Usage, "%w", seed.ErrNothing).Hinted("begin one: waybill seed --to DISK PATH...")
 	}
-	if err := a.testDisks(ctx, o, f); err != nil {
-		return err
+	if !f.noTest {
+		if err := a.testDisks(ctx, o); err != nil {
+			return err
+		}
+	}
+	if f.want || f.reissue != 0 {
+		return a.seedAgain(ctx, w, o, f)
 	}
 	return a.runAndTell(ctx, w, o)
 }
@@ -140,14 +152,19 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options) error
 
 func (l *seedLine) write(w io.Writer) {
 	l.savedLine.write(w)
-	for _, d := range l.Disks {
+	writeDisks(w, l.Disks, l.Absent)
+}
+
+// writeDisks lists the disks that were sealed, and the numbers of those that weren't.
+func writeDisks(w io.Writer, disks []disk.Label, absent []int) {
+	for _, d := range disks {
 		role := ""
 		if d.Role == disk.RoleParity {
 			role = ", parity"
 		}
 		fmt.Fprintf(w, "disk %d of %d  %s%s: %s, %s\n", d.Disk, d.Disks, d.State, role, cli.Counted(int64(d.Packs), "pack"), cli.Bytes(d.Bytes))
 	}
-	for _, n := range l.Absent {
+	for _, n := range absent {
 		fmt.Fprintf(w, "disk %d  not sealed by this run: if it hasn't been yet, connect it and run `waybill seed seal DISK`\n", n)
 	}
 }
@@ -211,7 +228,16 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 }
 
 // runSeed runs the engine and shows how far it is.
-func (a *app) runSeed(ctx context.Context, o *seed.Options) (*seed.Report, error) {
+func (a *app) runSeed(ctx context.Context, o *seed.Options) (r *seed.Report, err error) {
+	err = a.showing(o, func() (err error) {
+		r, err = seed.Run(ctx, o)
+		return err
+	})
+	return r, err
+}
+
+// showing shows how far a run of the options is, tells of disks that fail, and asks for the next.
+func (a *app) showing(o *seed.Options, run func() error) error {
 	var sealing atomic.Bool
 	saved := saving(o.Save.Progress)
 	show := func() (stop func()) {
@@ -235,5 +261,5 @@ func (a *app) runSeed(ctx context.Context, o *seed.Options) (*seed.Report, error
 			return a.askForDisk(ctx, why, o)
 		}
 	}
-	return seed.Run(ctx, o)
+	return run()
 }

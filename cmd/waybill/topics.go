@@ -57,6 +57,7 @@ var lineTypes = []cli.LineType{
 	{Type: "machine", Says: "answer of register", Example: registered{}},
 	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
 	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},
+	{Type: "reissue", Says: "answer of seed --want and --reissue", Example: againLine{}},
 	{Type: "label", Says: "answer of seed label", Example: disk.Label{}},
 	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
 	{Type: "heal", Says: "what a backup stored again of lost packs, before its own line", Example: healLine{}},

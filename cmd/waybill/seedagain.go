@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"waybill/internal/cli"
+	"waybill/internal/heal"
+	"waybill/manifest"
+	"waybill/seed"
+	"waybill/seed/disk"
+)
+
+// againLine is the answer of seed --want and --reissue.
+type againLine struct {
+	*healLine
+	Set   manifest.ID  `json:"set"`
+	Disks []disk.Label `json:"disks"`
+}
+
+// seedAgain writes to further disks what did not arrive: the vault's want list, or all that one disk carried.
+func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *seedFlags) error {
+	packs, err := w.toReissue(ctx, f)
+	if err != nil {
+		return err
+	}
+	if len(packs) == 0 {
+		a.out.Say("nothing is missing that could be sent again")
+		return nil
+	}
+	began := time.Now()
+	var r *seed.Report
+	var h *heal.Report
+	err = a.showing(o, func() (err error) {
+		r, h, err = seed.Reissue(ctx, o, packs)
+		return err
+	})
+	for _, c := range h.Commits {
+		err = w.record(c, err)
+	}
+	if w.vault != nil {
+		err = errors.Join(err, w.publish(ctx), w.copyCustody(ctx, r.Set, o.Disks))
+	}
+	if err != nil {
+		return err
+	}
+	l := &againLine{newHealLine(h, len(packs), time.Since(began)), r.Set, r.Disks}
+	a.out.Answer("reissue", l, func(out io.Writer) {
+		l.healLine.write(out)
+		writeDisks(out, r.Disks, nil)
+	})
+	return a.lacking(l.healLine)
+}
+
+// toReissue is the packs that are asked for.
+func (w *writing) toReissue(ctx context.Context, f *seedFlags) ([]manifest.Pack, error) {
+	if f.want {
+		if w.vault == nil {
+			return nil, cli.Errorf(cli.NoVault, "the want list is in the vault, and that is out of reach").Hinted("--reissue N takes all that a disk carried, without asking the vault")
+		}
+		return heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
+	}
+	set, disks := seed.Numbers(w.Chain)
+	if f.reissue > disks {
+		return nil, cli.Errorf(cli.Usage, "there is no disk %d: the set has %d", f.reissue, disks).Hinted("`waybill seed status` lists them")
+	}
+	return heal.OfDisk(&w.Chain, set, f.reissue), nil
+}
