@@ -139,6 +139,21 @@ func TestNames(t *testing.T) {
 	if m, got, ok := ParsePackName(PackName(machineID, d)); !ok || m != machineID || got != d {
 		t.Error("a pack's name does not come back")
 	}
+	group := d.String()[:32]
+	for shard := -1; shard < 16; shard++ {
+		name := ParityTableName(machineID, group)
+		if shard >= 0 {
+			name = ParityShardName(machineID, group, shard)
+		}
+		if m, g, j, ok := ParseParityName(name); !ok || m != machineID || g != group || j != shard {
+			t.Errorf("%s: %v %v %v %v", name, m, g, j, ok)
+		}
+	}
+	for _, file := range []string{group, group + "-0.shard", group + "-001.shard", group + "--1.shard", group + ".shard", group[1:] + ".table", "A" + group[1:] + ".table"} {
+		if _, _, _, ok := ParseParityName(ParityPrefix(machineID) + file); ok {
+			t.Errorf("%s is taken for parity", file)
+		}
+	}
 	if m, seq, ok := ParseManifestName(ManifestName(machineID, 12345678)); !ok || m != machineID || seq != 12345678 {
 		t.Error("a manifest's name does not come back")
 	}

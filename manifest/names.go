@@ -117,3 +117,28 @@ func ParseCustodyName(name string) (c Custody, ok bool) {
 	}
 	return c, true
 }
+
+// ParityPrefix is where the parity of a machine's disks is.
+func ParityPrefix(m ID) string { return MachinePrefix(m) + "parity/" }
+
+// ParityTableName is the table of a group of parity, which is named by 32 hex digits.
+func ParityTableName(m ID, group string) string { return ParityPrefix(m) + group + ".table" }
+
+// ParityShardName is a shard of a group of parity.
+func ParityShardName(m ID, group string, shard int) string {
+	return fmt.Sprintf("%s%s-%02d.shard", ParityPrefix(m), group, shard)
+}
+
+// ParseParityName tells whose parity a name is, of which group, and which shard it is, -1 for the table; false for any other name.
+func ParseParityName(name string) (m ID, group string, shard int, ok bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || !ID(parts[1]).valid() || len(parts[3]) < 32 || !parseHex(make([]byte, 16), parts[3][:32]) {
+		return "", "", 0, false
+	}
+	m, group = ID(parts[1]), parts[3][:32]
+	if name == ParityTableName(m, group) {
+		return m, group, -1, true
+	}
+	shard, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(parts[3][32:], "-"), ".shard"))
+	return m, group, shard, err == nil && shard >= 0 && name == ParityShardName(m, group, shard)
+}

@@ -1,4 +1,15 @@
 // Package parity makes seed disks survive bad sectors, lost packs and lost disks, without any key.
+//
+// Files are protected in groups: an [Encoder] takes the members of a group window by window and makes shards, of which as many
+// members may be lost, and a table with a checksum for every block of 64 KiB. A group is within a disk, or a row across the
+// disks of a set; a [Scheme] says how many members share how many shards. [Open] finds the tables on whatever disks are there,
+// and the [Set] reads their members and mends bad blocks: within the disk, across the set, and one by help of the other.
+//
+// Checksums and tables only say where damage is. They are not signed, and who can write to a disk can write them, so whoever reads through a Set must
+// check what comes: a pack by the SHA-256 that is its name. A wrong table can make a pack lost that is not, so read plainly first.
+// A hostile one can cost time, but no more memory than an honest one; and it never makes wrong data right.
+//
+// The package writes no disks and decides nothing about packs. The layout is in manifest/FORMAT.md, section 10.
 package parity
 
 import (
