@@ -117,8 +117,8 @@ func RunDevice(ctx context.Context, device string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("looking at %s: %w", device, err)
 	}
-	if want := r.Device.Confirmation(); o.Serial != want {
-		return nil, fmt.Errorf("%s is %q: %w", device, want, ErrSerial)
+	if o.Serial != r.Device.Confirmation() {
+		return nil, fmt.Errorf("%s, %q of %s: %w", device, r.Device.Model, size(r.Device.Size), ErrSerial)
 	}
 	release, err := claim(device)
 	if err != nil {

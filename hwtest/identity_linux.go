@@ -119,9 +119,9 @@ func (d *Device) connect(root, dir string) {
 	case strings.HasPrefix(d.Name, "mmcblk"):
 		d.Bus = "mmc"
 	case strings.HasPrefix(d.Name, "vd"):
-		d.Bus = "virtio"
+		d.Bus, d.Rotational = "virtio", false // whatever it says: it is made up
 	case strings.HasPrefix(d.Name, "loop"):
-		d.Bus = "loop"
+		d.Bus, d.Rotational = "loop", false
 	case strings.HasPrefix(d.Name, "sd"):
 		d.Bus = "scsi"
 	}

@@ -73,7 +73,7 @@ func (r *Report) judge() {
 	if r.Health != nil {
 		r.judgeHealth(r.Health)
 	}
-	if s := r.Sync; s != nil && !r.FileSystem.Memory {
+	if s := r.Sync; s != nil && r.Device.Name != "" && !r.FileSystem.Memory {
 		if r.Device.Rotational && s.P50 < 1 {
 			r.remark("fsync takes %.2f ms, faster than a disk can turn: it may confirm what a power cut takes away", s.P50)
 		} else if s.P50 < 0.02 {

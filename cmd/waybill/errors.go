@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/hwtest"
 	"waybill/incremental"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
@@ -32,6 +33,10 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: seed.ErrNextDisk, Code: cli.NextDisk, Hint: "mount the next disk, then `waybill seed --resume --to DISK`; what is full need not be connected"},
 	{Is: seed.ErrNothing, Code: cli.Failed, Hint: "`waybill seed --to DISK PATH...` begins one"},
 	{Is: databox.ErrRefused, Code: cli.Usage, Hint: "on a Data Box a seed goes below BlockBlob/CONTAINER; give the device's root, and choose the container with --container"},
+	{Is: hwtest.ErrSystem, Code: cli.Usage, Hint: "--quick tests a little of it; a disk that travels is mounted somewhere of its own"},
+	{Is: hwtest.ErrSerial, Code: cli.Usage, Hint: "it is printed on the medium, and `lsblk -do NAME,SIZE,SERIAL` shows it; a device that has none is called by its name and bytes, as in loop0-8388608"},
+	{Is: hwtest.ErrInUse, Code: cli.Failed, Hint: "unmount it, with all its partitions; what is mounted is tested by the directory it is mounted at"},
+	{As: unfit, Code: cli.Unfit, Hint: "take another medium: `waybill hwtest DISK` tells more about this one"},
 	{Is: disk.ErrForeign, Code: cli.Failed, Hint: "an interrupted seed goes on with its own disks, and with empty ones"},
 	{Is: disk.ErrMedium, Code: cli.Damaged, Hint: "do not ship it: take another disk"},
 	{Is: incremental.ErrForked, Code: cli.ChainConflict, Hint: "if this machine's state came out of an old copy, remove it and run `waybill register --recover UUID CREDENTIALS`"},
@@ -44,6 +49,12 @@ var rules = slices.Concat([]cli.Rule{
 	{As: missingPack, Code: cli.Incomplete, Hint: "if it is on a disk that has not been ingested yet, read from that disk too: --from DISK"},
 	{Is: pack.ErrDamaged, Code: cli.Damaged, Hint: "read from another copy with --from; `waybill verify` tells what else is damaged"},
 }, ingestcmd.Rules)
+
+// unfit knows the error of a medium that failed its test.
+func unfit(err error) bool {
+	var e *hwtest.UnfitError
+	return errors.As(err, &e)
+}
 
 // missingPack knows an error that says that a pack isn't there.
 func missingPack(err error) bool {

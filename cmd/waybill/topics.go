@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/hwtest"
 	"waybill/internal/cli"
 	"waybill/seed"
 	"waybill/seed/disk"
@@ -71,5 +72,6 @@ var lineTypes = []cli.LineType{
 	{Type: "cache", Says: "answer of cache rebuild", Example: rebuilt{}},
 	{Type: "step", Says: "a step of demo, before its command's own lines", Example: stepLine{}},
 	{Type: "compared", Says: "the end of demo", Example: comparedLine{}},
+	{Type: "hwtest", Says: "answer of hwtest", Example: hwtest.Report{}},
 	{Type: "version", Says: "answer of version", Example: versionLine{}},
 }
