@@ -107,10 +107,8 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if f.resume && len(w.disks) == 0 && !begun(w.Chain) {
 		return cli.Errorf(cli.Usage, "%w", seed.ErrNothing).Hinted("begin one: waybill seed --to DISK PATH...")
 	}
-	if !f.noTest {
-		if err := a.testDisks(ctx, o); err != nil {
-			return err
-		}
+	if err := a.testDisks(ctx, o, f); err != nil {
+		return err
 	}
 	if f.want || f.reissue != 0 {
 		return a.seedAgain(ctx, w, o, f)
