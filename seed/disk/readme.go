@@ -37,6 +37,12 @@ TO IMPORT IT into the vault, which needs no key either:
 
    waybill-ingest --vault VAULT THIS-DIRECTORY
 
+Bad sectors and lost files need not be the end: the files under parity/ mend what
+is damaged as far as they can, and a parity disk of the set makes up for a whole
+lost one. Whether this disk is whole, repairable, or needs another, tells
+
+   waybill-ingest verify THIS-DIRECTORY
+
 TO RESTORE from it, even without the vault: connect all disks of the set and run
 
    waybill restore latest --from THIS-DIRECTORY [--from ...] --to TARGET
