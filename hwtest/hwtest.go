@@ -25,6 +25,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,9 @@ func Run(ctx context.Context, path string, o Options) (*Report, error) {
 	r, err := newReport(path, o)
 	if err != nil {
 		return nil, err
+	}
+	if st, err := os.Stat(path); err == nil && !st.IsDir() {
+		return nil, fmt.Errorf("%s is no directory: name the one where the disk is mounted", path)
 	}
 	r.FileSystem, err = fileSystem(path)
 	if err != nil {
@@ -154,6 +158,9 @@ const tempPrefix = ".waybill-hwtest-"
 func (r *Report) measure(ctx context.Context, path string, o Options) (err error) {
 	sweep(path)
 	dir, err := os.MkdirTemp(path, tempPrefix)
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("testing %s: %w", path, err)
+	}
 	if err != nil {
 		r.unfit("it can't be written: %v", err)
 		return nil

@@ -56,16 +56,17 @@ func TestSpots(t *testing.T) {
 }
 
 func TestMeter(t *testing.T) {
-	m := &meter{total: 128 * chunk}
-	for i := range int64(128) {
+	const n = 512
+	m := &meter{total: n * chunk}
+	for i := range int64(n) {
 		d := 10 * time.Millisecond
-		if i >= 32 {
+		if i >= n/4 {
 			d = 100 * time.Millisecond
 		}
 		m.add(i*chunk, chunk, d)
 	}
 	s := m.speed()
-	if s.Bytes != 128*chunk || len(s.Curve) != parts || s.First != 100*chunk || s.Sustained != 10*chunk || s.Slowest != 10*chunk {
+	if s.Bytes != n*chunk || len(s.Curve) != parts || s.First != 100*chunk || s.Sustained != 10*chunk || s.Slowest != 10*chunk {
 		t.Errorf("%+v", s)
 	}
 	if l := s.Latency; l.P50 < 100 || l.P50 > 115 || l.Max != 100 && l.Max > l.P50*1.2 {

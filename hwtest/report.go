@@ -109,6 +109,9 @@ func (r *Report) judgeCapacity() {
 // slow is the rate below which filling a disk takes too long to be practical.
 const slow = 10_000_000
 
+// longRun is how many bytes make a curve that says something.
+const longRun = 256 << 20
+
 func (r *Report) judgeSpeed() {
 	for _, s := range []struct {
 		what string
@@ -120,7 +123,7 @@ func (r *Report) judgeSpeed() {
 		if s.Sustained < slow {
 			r.remark("%s is slow: %s/s", s.what, size(s.Sustained))
 		}
-		if r.Form == Full && len(s.Curve) >= 8 {
+		if r.Form == Full && s.Bytes >= longRun {
 			r.judgeCurve(s.what, s.Speed)
 		}
 	}

@@ -112,7 +112,7 @@ func (n *node) resize(fh fs.FileHandle, size int64) syscall.Errno {
 	return h.prepare(n.d.faults.Load(), size, -1)
 }
 
-// What follows only looks whether the disk is there.
+// What follows only looks whether the disk is there. Other calls begin with Lookup.
 
 // Lookup finds a name.
 func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
@@ -154,22 +154,6 @@ func (n *node) OpendirHandle(context.Context, uint32) (fs.FileHandle, uint32, sy
 	return fs.NewListDirStream(list), 0, fs.OK
 }
 
-// Mkdir makes a directory.
-func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if errno := n.d.check(); errno != fs.OK {
-		return nil, errno
-	}
-	return n.LoopbackNode.Mkdir(ctx, name, mode, out)
-}
-
-// Rmdir removes a directory.
-func (n *node) Rmdir(ctx context.Context, name string) syscall.Errno {
-	if errno := n.d.check(); errno != fs.OK {
-		return errno
-	}
-	return n.LoopbackNode.Rmdir(ctx, name)
-}
-
 // Unlink removes a file.
 func (n *node) Unlink(ctx context.Context, name string) syscall.Errno {
 	if errno := n.d.check(); errno != fs.OK {
@@ -186,12 +170,4 @@ func (n *node) Rename(ctx context.Context, name string, dir fs.InodeEmbedder, to
 	}
 	defer n.d.uncount()
 	return n.LoopbackNode.Rename(ctx, name, dir, to, flags)
-}
-
-// Link makes a second name.
-func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	if errno := n.d.check(); errno != fs.OK {
-		return nil, errno
-	}
-	return n.LoopbackNode.Link(ctx, target, name, out)
 }
