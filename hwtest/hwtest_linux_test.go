@@ -123,47 +123,81 @@ func TestSystem(t *testing.T) {
 	}
 }
 
-// A device is destroyed only if its serial number is typed. Its image is on counterfeit flash.
-func TestRunDevice(t *testing.T) {
-	d := fault.MountTest(t, fault.Faults{RealSize: 4 * mib})
+// loop makes a device of a file on the disk.
+func loop(t *testing.T, d *fault.Disk, size int64) (device string, detach func()) {
+	t.Helper()
 	image := filepath.Join(d.Dir, "image")
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, 12*mib); err != nil {
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.CommandContext(t.Context(), "losetup", "--show", "-f", image).CombinedOutput()
 	if err != nil {
 		t.Skipf("no loop devices here: %v, %s", err, out)
 	}
-	device := strings.TrimSpace(string(out))
-	defer exec.Command("losetup", "-d", device).Run()
+	device = strings.TrimSpace(string(out))
+	return device, func() {
+		if out, err := exec.Command("losetup", "-d", device).CombinedOutput(); err != nil {
+			t.Errorf("detaching %s: %v, %s", device, err, out)
+		}
+	}
+}
 
+// A device is destroyed only if its serial number is typed.
+func TestDeviceIsConfirmed(t *testing.T) {
+	d := fault.MountTest(t, fault.Faults{})
+	device, detach := loop(t, d, mib)
+	defer detach()
 	if _, err := RunDevice(t.Context(), device, Options{Serial: "S123"}); !errors.Is(err, ErrSerial) {
-		t.Fatalf("with another's serial number: %v", err)
+		t.Errorf("with another's serial number: %v", err)
 	}
 	identity, err := identityOfDevice(device)
-	if err != nil || identity.Bus != "loop" || identity.Size != 12*mib {
-		t.Fatalf("the device is %+v, %v", identity, err)
+	if err != nil || identity.Bus != "loop" || identity.Size != mib {
+		t.Errorf("the device is %+v, %v", identity, err)
 	}
-	claimed, err := claim(device)
+	release, err := claim(device)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := RunDevice(t.Context(), device, Options{Serial: identity.Confirmation()}); !errors.Is(err, ErrInUse) {
 		t.Errorf("in use: %v", err)
 	}
-	claimed()
-	r, err := RunDevice(t.Context(), device, Options{Serial: identity.Confirmation()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.Capacity.Moved == 0 || r.Capacity.Real != 4*mib {
-		t.Errorf("counterfeit of 4 MiB: %+v, %q", r.Capacity, r.Reasons)
+	release()
+	image := filepath.Join(d.Dir, "image")
+	if b, err := os.ReadFile(image); err != nil || strings.Trim(string(b), "\x00") != "" {
+		t.Errorf("something was written to it, %v", err)
 	}
 	if _, err := RunDevice(t.Context(), image, Options{Serial: "image-0"}); err == nil {
 		t.Error("a file passes for a device")
+	}
+}
+
+func TestDeviceWraps(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		o     Options
+		size  int64
+		moved int64 // at least
+	}{{"full", Options{}, 6 * mib, 2 * mib}, {"quick", Options{Quick: true}, 64 * mib, spot}} {
+		t.Run(test.name, func(t *testing.T) {
+			d := fault.MountTest(t, fault.Faults{WrapAt: 4 * mib})
+			if test.o.Quick {
+				d.Set(fault.Faults{WrapAt: 32 * mib})
+			}
+			device, detach := loop(t, d, test.size)
+			defer detach()
+			identity, err := identityOfDevice(device)
+			if err != nil {
+				t.Fatal(err)
+			}
+			test.o.Serial = identity.Confirmation()
+			r, err := RunDevice(t.Context(), device, test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := d.Faults().WrapAt; r.Capacity.Moved < test.moved || r.Capacity.Real != want {
+				t.Errorf("counterfeit of %d: %+v, %q", want, r.Capacity, r.Reasons)
+			}
+		})
 	}
 }
 

@@ -40,7 +40,7 @@ type Capacity struct {
 	Empty      int64 `json:"empty"`      // came back as zeros: never stored
 	Unreadable int64 `json:"unreadable"` // could not be read
 	FirstBad   int64 `json:"first_bad"`  // position of the first that was not good; -1 for none
-	Real       int64 `json:"real"`       // about how much the medium holds, when that could be told; else 0
+	Real       int64 `json:"real"`       // about how much the medium holds, in the quick form at most; 0 when it couldn't be told
 }
 
 // check compares what was read at a position with the pattern.

@@ -93,7 +93,11 @@ func (r *Report) judge() {
 func (r *Report) judgeCapacity() {
 	c := &r.Capacity
 	if c.Moved > 0 {
-		r.unfit("it is smaller than it says: %s came back as what was written elsewhere, it holds about %s", size(c.Moved), size(c.Real))
+		about := "about"
+		if r.Form == Quick {
+			about = "at most"
+		}
+		r.unfit("it is smaller than it says: %s came back as what was written elsewhere, it holds %s %s", size(c.Moved), about, size(c.Real))
 	}
 	if c.Empty > 0 {
 		r.unfit("it doesn't keep what it takes: %s came back empty, first at %s", size(c.Empty), size(c.FirstBad))

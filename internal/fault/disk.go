@@ -18,6 +18,7 @@ type Faults struct {
 	Lose     Loss  // what PowerCut takes away
 	Size     int64 // the disk says that it is so large, and is full then; 0 for what lies below
 	RealSize int64 // counterfeit: it takes more, but new data then lie where old ones did. Held in memory; 0 for honest
+	WrapAt   int64 // counterfeit, for an image of a device: what lies there in a file, or behind, lands this many bytes before; 0 for honest
 	Gone     bool  // pulled out: everything fails with EIO
 }
 

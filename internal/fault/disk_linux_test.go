@@ -186,6 +186,17 @@ func TestDiskWraps(t *testing.T) {
 	}
 }
 
+func TestImageWraps(t *testing.T) {
+	const wrap = 1 << 16
+	d := fault.MountTest(t, fault.Faults{WrapAt: wrap})
+	want := pattern(wrap + 5000)
+	mustWrite(t, d, "image", want)
+	copy(want, want[wrap:])
+	if got := read(t, d, "image"); !bytes.Equal(got, want) {
+		t.Error("what lies behind is not in the place of what was first")
+	}
+}
+
 func TestDiskIsFull(t *testing.T) {
 	d := fault.MountTest(t, fault.Faults{Size: 1 << 20})
 	tree, err := durable.Open(d.Dir)

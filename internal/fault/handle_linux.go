@@ -42,7 +42,7 @@ func (h *handle) Read(_ context.Context, p []byte, off int64) (fuse.ReadResult, 
 	if f.Gone || f.FailReads.is(name, off, int64(len(p))) {
 		return nil, syscall.EIO
 	}
-	n, err := h.f.ReadAt(p, off)
+	n, err := h.readAt(p, off, f.WrapAt)
 	if err != nil && err != io.EOF {
 		return nil, fs.ToErrno(err)
 	}
@@ -79,8 +79,54 @@ func (h *handle) Write(_ context.Context, p []byte, off int64) (uint32, syscall.
 			d.flash.write(h.ino, p, off, f.RealSize)
 		}
 	}
-	n, err := h.f.WriteAt(p, off)
+	n, err := h.writeAt(p, off, f.WrapAt)
 	return uint32(n), fs.ToErrno(err)
+}
+
+// readAt reads a file that wraps.
+func (h *handle) readAt(p []byte, off, wrap int64) (int, error) {
+	if wrap <= 0 || off+int64(len(p)) <= wrap {
+		return h.f.ReadAt(p, off)
+	}
+	st, err := h.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	p = p[:max(min(int64(len(p)), st.Size()-off), 0)]
+	for done := 0; done < len(p); {
+		at := (off + int64(done)) % wrap
+		n := min(int64(len(p)-done), wrap-at)
+		if _, err := h.f.ReadAt(p[done:done+int(n)], at); err != nil {
+			return done, err
+		}
+		done += int(n)
+	}
+	return len(p), nil
+}
+
+// writeAt writes a file that wraps.
+func (h *handle) writeAt(p []byte, off, wrap int64) (int, error) {
+	if wrap <= 0 || off+int64(len(p)) <= wrap {
+		return h.f.WriteAt(p, off)
+	}
+	st, err := h.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if end := off + int64(len(p)); end > st.Size() {
+		if err := h.f.Truncate(end); err != nil {
+			return 0, err
+		}
+	}
+	for done := 0; done < len(p); {
+		at := (off + int64(done)) % wrap
+		n := min(int64(len(p)-done), wrap-at)
+		if _, err := h.f.WriteAt(p[done:done+int(n)], at); err != nil {
+			return done, err
+		}
+		done += int(n)
+	}
+	return len(p), nil
 }
 
 // Writev is Write of what lies in pieces.
