@@ -52,7 +52,7 @@ func sameSystem(path string, m mount) (bool, error) {
 
 // A mount is a line of /proc/self/mountinfo, see proc(5).
 type mount struct {
-	device, point, kind, source string
+	point, kind, source string
 }
 
 // mountOf finds the mount that path is on: the last one of the longest mount point.
@@ -90,7 +90,7 @@ func mounts() ([]mount, error) {
 		before, after, ok := strings.Cut(lines.Text(), " - ")
 		a, b := strings.Fields(before), strings.Fields(after)
 		if ok && len(a) >= 5 && len(b) >= 2 {
-			all = append(all, mount{device: a[2], point: unescape(a[4]), kind: b[0], source: unescape(b[1])})
+			all = append(all, mount{point: unescape(a[4]), kind: b[0], source: unescape(b[1])})
 		}
 	}
 	return all, lines.Err()
