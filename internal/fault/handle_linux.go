@@ -83,7 +83,7 @@ func (h *handle) Write(_ context.Context, p []byte, off int64) (uint32, syscall.
 	return uint32(n), fs.ToErrno(err)
 }
 
-// readAt reads a file that wraps.
+// readAt reads a file that may wrap.
 func (h *handle) readAt(p []byte, off, wrap int64) (int, error) {
 	if wrap <= 0 || off+int64(len(p)) <= wrap {
 		return h.f.ReadAt(p, off)
@@ -93,40 +93,36 @@ func (h *handle) readAt(p []byte, off, wrap int64) (int, error) {
 		return 0, err
 	}
 	p = p[:max(min(int64(len(p)), st.Size()-off), 0)]
-	for done := 0; done < len(p); {
-		at := (off + int64(done)) % wrap
-		n := min(int64(len(p)-done), wrap-at)
-		if _, err := h.f.ReadAt(p[done:done+int(n)], at); err != nil {
-			return done, err
-		}
-		done += int(n)
-	}
-	return len(p), nil
+	return len(p), wrapped(p, off, wrap, h.f.ReadAt)
 }
 
-// writeAt writes a file that wraps.
+// writeAt writes a file that may wrap.
 func (h *handle) writeAt(p []byte, off, wrap int64) (int, error) {
-	if wrap <= 0 || off+int64(len(p)) <= wrap {
+	end := off + int64(len(p))
+	if wrap <= 0 || end <= wrap {
 		return h.f.WriteAt(p, off)
 	}
 	st, err := h.f.Stat()
+	if err == nil && end > st.Size() {
+		err = h.f.Truncate(end)
+	}
 	if err != nil {
 		return 0, err
 	}
-	if end := off + int64(len(p)); end > st.Size() {
-		if err := h.f.Truncate(end); err != nil {
-			return 0, err
+	return len(p), wrapped(p, off, wrap, h.f.WriteAt)
+}
+
+// wrapped moves the pieces of p to or from where they really lie.
+func wrapped(p []byte, off, wrap int64, move func(p []byte, off int64) (int, error)) error {
+	for len(p) > 0 {
+		at := off % wrap
+		n := min(int64(len(p)), wrap-at)
+		if _, err := move(p[:n], at); err != nil {
+			return err
 		}
+		p, off = p[n:], off+n
 	}
-	for done := 0; done < len(p); {
-		at := (off + int64(done)) % wrap
-		n := min(int64(len(p)-done), wrap-at)
-		if _, err := h.f.WriteAt(p[done:done+int(n)], at); err != nil {
-			return done, err
-		}
-		done += int(n)
-	}
-	return len(p), nil
+	return nil
 }
 
 // Writev is Write of what lies in pieces.
