@@ -91,6 +91,9 @@ func (a *app) hwtest(ctx context.Context, args []string, f *hwtestFlags) error {
 		r, err = hwtest.Run(ctx, args[0], o)
 	}
 	stop()
+	if errors.Is(err, context.Canceled) {
+		return cli.Errorf(cli.Interrupted, "%w", err).Hinted("what the test wrote is removed; the next one begins anew")
+	}
 	if err != nil {
 		return err
 	}
@@ -212,7 +215,10 @@ func (a *app) testDisks(ctx context.Context, o *seed.Options, f *seedFlags) erro
 		}
 		errs = append(errs, r.Err())
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return cli.Errorf(cli.Unfit, "%w", err).Hinted("take another disk, look closer with `waybill hwtest DISK`, or write to it all the same: --no-hwtest")
+	}
+	return nil
 }
 
 // isNewDisk tells whether a seed would begin a disk in a directory. Of others it will say itself what is wrong.
