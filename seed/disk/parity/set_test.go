@@ -25,7 +25,7 @@ const (
 type tree struct {
 	files map[string][]byte
 	bad   map[string][]int64 // offsets
-	reads int
+
 }
 
 func newTree() *tree { return &tree{files: map[string][]byte{}, bad: map[string][]int64{}} }

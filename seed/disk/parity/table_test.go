@@ -35,7 +35,7 @@ func TestFormat(t *testing.T) {
 	for j, name := range names {
 		file := f.disks[2+j].files[name]
 		for p := range 2*Block + 7 {
-			want := multiply(inverse(byte(128+j)^0), f.packs[a][p])
+			want := multiply(inverse(byte(128+j)), f.packs[a][p])
 			if p < 300 {
 				want ^= multiply(inverse(byte(128+j)^100), f.packs[b][p])
 			}
