@@ -473,7 +473,7 @@ func TestVerifyDisk(t *testing.T) {
 func TestVerifySealed(t *testing.T) {
 	w := newWorld(t)
 	d := w.disks[0]
-	w.must(d.Seal(t.Context(), w.signer.Public(), 2, "db1", when, nil))
+	w.must(disk.Seal(t.Context(), []*disk.Disk{d}, disk.SealOptions{Key: w.signer.Public(), Disks: 2, Host: "db1", Now: when}))
 	if r, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || r.Label.State != disk.Sealed || len(r.Extra) != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}

@@ -60,16 +60,22 @@ type filler struct {
 	sequence int
 	head     manifest.Digest
 	packs    []manifest.Pack
+	disks    int // of the set
 }
 
 func newFiller(t *testing.T, path string) *filler {
 	t.Helper()
+	return newFillerOf(t, path, label())
+}
+
+func newFillerOf(t *testing.T, path string, label Label) *filler {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "manifest", "testdata", "key.secret"))
-	f := &filler{t: t}
+	f := &filler{t: t, disks: 2}
 	f.must(err)
 	f.signer, err = manifest.ParseSigner(text)
 	f.must(err)
-	f.Disk, err = Create(path, label())
+	f.Disk, err = Create(path, label)
 	f.must(err)
 	t.Cleanup(func() { f.Close() })
 	b, err := manifest.Vault{Vault: vaultID, Created: when, RecoveryRecipient: recipient, ReceiptKey: f.signer.Public()}.Encode()
@@ -101,7 +107,7 @@ func (f *filler) write(name string, b []byte) {
 // pack streams a pack onto the disk.
 func (f *filler) pack(content string) {
 	f.t.Helper()
-	p := manifest.Pack{Name: manifest.Sum([]byte(content)), Class: manifest.Data, Size: int64(len(content)), Disk: 1}
+	p := manifest.Pack{Name: manifest.Sum([]byte(content)), Class: manifest.Data, Size: int64(len(content)), Disk: f.label.Disk}
 	file, err := f.NewPack(p.Size)
 	f.must(err)
 	_, err = file.Write([]byte(content))
@@ -115,7 +121,7 @@ func (f *filler) commit() {
 	f.t.Helper()
 	f.sequence++
 	slices.SortFunc(f.packs, func(a, b manifest.Pack) int { return bytes.Compare(a.Name[:], b.Name[:]) })
-	m := &manifest.Manifest{Vault: vaultID, Machine: machineID, Set: setID, Disks: 2, Sequence: f.sequence, Previous: f.head, Time: when,
+	m := &manifest.Manifest{Vault: vaultID, Machine: machineID, Set: setID, Disks: f.disks, Sequence: f.sequence, Previous: f.head, Time: when,
 		Tool: "test", Packs: f.packs, Record: []byte("sealed")}
 	b, err := m.Encode()
 	f.must(err)
@@ -128,7 +134,11 @@ func (f *filler) commit() {
 }
 
 func (f *filler) seal() error {
-	return f.Seal(f.t.Context(), f.signer.Public(), 2, "db1", when.Add(time.Hour), nil)
+	return Seal(f.t.Context(), []*Disk{f.Disk}, f.options())
+}
+
+func (f *filler) options() SealOptions {
+	return SealOptions{Key: f.signer.Public(), Disks: 2, Host: "db1", Now: when.Add(time.Hour)}
 }
 
 func (f *filler) path(name string) string { return filepath.Join(f.Path(), filepath.FromSlash(name)) }
@@ -141,7 +151,9 @@ func TestFillAndSeal(t *testing.T) {
 	f.pack("three")
 	f.commit()
 	var read atomic.Int64
-	f.must(f.Seal(t.Context(), f.signer.Public(), 2, "db1", when.Add(time.Hour), &read))
+	o := f.options()
+	o.Read = &read
+	f.must(Seal(t.Context(), []*Disk{f.Disk}, o))
 	if read.Load() < 11 {
 		t.Errorf("%d bytes were read back", read.Load())
 	}

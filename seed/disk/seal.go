@@ -2,53 +2,160 @@ package disk
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"runtime"
+	"maps"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"waybill/manifest"
+	"waybill/seed/disk/parity"
 )
 
-// Seal makes a disk ready to travel. It checks that the disk has a commit signed by the machine's key and all packs that
-// its commits say it carries, reads everything back from the medium and compares packs with their names, writes README.txt and
-// SHA256SUMS, and sets the label's state last. What it finds wrong fails with ErrMedium, or with what manifest.ReadChain
-// says. Read, if not nil, counts the bytes that were read. Sealing a sealed disk checks it once more.
-func (d *Disk) Seal(ctx context.Context, key manifest.PublicKey, disks int, host string, now time.Time, read *atomic.Int64) error {
-	l := d.label
-	l.Disks, l.Host, l.Time = disks, host, now
-	if err := d.seal(ctx, l, key, read); err != nil {
-		return fmt.Errorf("sealing disk %d: %w", l.Disk, err)
-	}
-	return nil
+// SealOptions say how disks are sealed. Key, Disks and Now are needed.
+type SealOptions struct {
+	Key    manifest.PublicKey // of the machine
+	Disks  int                // how many the set has
+	Host   string
+	Now    time.Time
+	Scheme parity.Scheme // of the parity within each disk; the zero value makes none, and keeps what is there
+	Read   *atomic.Int64 // counts the bytes that are read back; may be nil
 }
 
-func (d *Disk) seal(ctx context.Context, l Label, key manifest.PublicKey, read *atomic.Int64) error {
-	chain, err := d.commits(ctx, key)
+// Seal makes disks of one set ready to travel, all at once. It checks that each has a commit signed by the machine's key and all packs that
+// its commits say it carries, reads everything back from the medium and compares packs with their names. As it reads, it makes the parity within
+// each disk and, when there are disks with the role RoleParity among them, across: rows of packs of different disks, as large as each other as can be. What
+// was written of parity is read back, too. Then it writes README.txt and SHA256SUMS, and sets the label's state last.
+//
+// Parity that is there and good is kept. Disks that come later, with all disks of parity, are added to the rows that are there. So it can be done again, after an
+// interruption or for a sealed disk, which checks it once more.
+//
+// A disk that fails doesn't keep the others from being sealed. The error joins one for each disk that failed, "sealing disk N: ...": with ErrMedium when
+// it doesn't give back what was written, or with what manifest.ReadChain says.
+func Seal(ctx context.Context, disks []*Disk, o SealOptions) error {
+	var data, across []*sealing
+	memory := &parity.Buffers{}
+	for _, d := range disks {
+		s := &sealing{Disk: d, o: o, memory: memory, digests: map[string]manifest.Digest{}, written: map[string]manifest.Digest{}}
+		if d.label.Role == RoleParity {
+			across = append(across, s)
+		} else {
+			data = append(data, s)
+		}
+	}
+	all := slices.Concat(data, across)
+	each(all, func(s *sealing) error { return s.begin(ctx) })
+	each(data, func(s *sealing) error { return s.plan(ctx) })
+	if alive := living(across); len(alive) > 0 {
+		if err := makeRows(ctx, living(data), alive, o.Scheme); err != nil {
+			each(alive, func(*sealing) error { return err })
+		}
+	}
+	each(data, func(s *sealing) error { return s.finish(ctx) })
+	each(across, func(s *sealing) error {
+		if err := s.plan(ctx); err != nil {
+			return err
+		}
+		return s.finish(ctx)
+	})
+	var errs []error
+	for _, s := range all {
+		if s.err != nil {
+			errs = append(errs, fmt.Errorf("sealing disk %d: %w", s.label.Disk, s.err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A sealing is one disk being sealed.
+type sealing struct {
+	*Disk
+	o       SealOptions
+	memory  *parity.Buffers
+	chain   manifest.Chain
+	groups  [][]parity.Member          // of parity within the disk that are to be made
+	written map[string]manifest.Digest // parity, by name: what was written. One goroutine at a time
+
+	mu      sync.Mutex
+	digests map[string]manifest.Digest // what was read from the medium; guarded by mu, as is err
+	err     error                      // the first; the disk is given up with it
+}
+
+// each does something to all disks that have not failed, at once.
+func each(disks []*sealing, do func(*sealing) error) {
+	var wg sync.WaitGroup
+	for _, s := range living(disks) {
+		wg.Go(func() { s.fail(do(s)) })
+	}
+	wg.Wait()
+}
+
+func living(disks []*sealing) (alive []*sealing) {
+	for _, s := range disks {
+		if !s.failed() {
+			alive = append(alive, s)
+		}
+	}
+	return alive
+}
+
+func (s *sealing) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+func (s *sealing) failed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
+}
+
+// begin checks the commits and writes README.txt.
+func (s *sealing) begin(ctx context.Context) (err error) {
+	if s.chain, err = s.commits(ctx, s.o.Key); err != nil {
+		return err
+	}
+	if err := s.Sweep(); err != nil {
+		return err
+	}
+	return s.Replace(ReadmeName, readme(s.newLabel(), s.o.Key, s.chain.Last()))
+}
+
+func (s *sealing) newLabel() Label {
+	l := s.label
+	l.Disks, l.Host, l.Time, l.Parity = s.o.Disks, s.o.Host, s.o.Now, ""
+	if s.o.Scheme.Shards > 0 {
+		l.Parity = s.o.Scheme.String()
+	}
+	return l
+}
+
+// finish makes the groups that are left, reads the rest back, and sets the label.
+func (s *sealing) finish(ctx context.Context) error {
+	for _, members := range s.groups {
+		s.makeGroup(ctx, members)
+	}
+	if s.failed() {
+		return nil
+	}
+	sums, err := s.sums(ctx)
 	if err != nil {
 		return err
 	}
-	last := chain.Last()
-	if err := d.Replace(ReadmeName, readme(l, key, last)); err != nil {
+	l := s.newLabel()
+	if l.Packs, l.Bytes, err = s.account(s.chain, sums); err != nil {
 		return err
 	}
-	sums, err := d.sums(ctx, read)
-	if err != nil {
-		return err
-	}
-	if l.Packs, l.Bytes, err = d.account(chain, sums); err != nil {
-		return err
-	}
-	if err := d.Replace(SumsName, encodeSums(sums)); err != nil {
+	if err := s.Replace(SumsName, encodeSums(sums)); err != nil {
 		return err
 	}
 	l.State = Sealed
-	return d.SetLabel(l)
+	return s.SetLabel(l)
 }
 
 // commits reads the chain of the disk's machine.
@@ -67,89 +174,44 @@ func (d *Disk) commits(ctx context.Context, key manifest.PublicKey) (manifest.Ch
 	return chain, err
 }
 
-// sums hashes every file but those that change later.
-func (d *Disk) sums(ctx context.Context, read *atomic.Int64) ([]Sum, error) {
-	var sums []Sum
-	err := d.List(ctx, "", func(name string, size int64) error {
-		if name != LabelName && name != SumsName {
-			sums = append(sums, Sum{Name: name, size: size})
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(d.readers())
-	for i := range sums {
-		g.Go(func() (err error) {
-			if ctx.Err() == nil {
-				sums[i].Digest, err = d.sum(ctx, sums[i], read)
+// account makes sure that every pack is what its name says, that parity is what was written, and that nothing is missing that the disk should
+// carry. It returns the number and bytes of the packs.
+func (s *sealing) account(chain manifest.Chain, sums []Sum) (packs int, bytes int64, err error) {
+	sizes, parity := map[manifest.Digest]int64{}, maps.Clone(s.written)
+	for _, sum := range sums {
+		if written, ok := parity[sum.Name]; ok {
+			if sum.Digest != written {
+				return 0, 0, fmt.Errorf("%w: %s has the SHA-256 %s, %s was written", ErrMedium, sum.Name, sum.Digest, written)
 			}
-			return errors.Join(ctx.Err(), err)
-		})
-	}
-	return sums, g.Wait()
-}
-
-// readers is how many files are best read at once.
-func (d *Disk) readers() int {
-	if d.Rotating() {
-		return 1
-	}
-	return runtime.GOMAXPROCS(0)
-}
-
-// sum hashes a file as it is on the medium, as far as the system lets its cache be passed by.
-func (d *Disk) sum(ctx context.Context, s Sum, read *atomic.Int64) (sum manifest.Digest, err error) {
-	f, err := d.OpenUncached(s.Name)
-	if err != nil {
-		return sum, err
-	}
-	defer f.Close()
-	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for err == nil {
-		var n int
-		n, err = f.Read(buf)
-		h.Write(buf[:n])
-		if read != nil {
-			read.Add(int64(n))
+			delete(parity, sum.Name)
 		}
-		if err == nil {
-			err = ctx.Err()
-		}
-	}
-	if ctx.Err() != nil {
-		return sum, ctx.Err()
-	}
-	if err != io.EOF {
-		return sum, fmt.Errorf("%w: %w", ErrMedium, err)
-	}
-	return manifest.Digest(h.Sum(nil)), nil
-}
-
-// account makes sure that every pack is what its name says, and that none is missing that the disk should carry. It
-// returns their number and bytes.
-func (d *Disk) account(chain manifest.Chain, sums []Sum) (packs int, bytes int64, err error) {
-	sizes := map[manifest.Digest]int64{}
-	for _, s := range sums {
-		_, digest, ok := manifest.ParsePackName(s.Name)
+		_, digest, ok := manifest.ParsePackName(sum.Name)
 		if !ok {
 			continue
 		}
-		if s.Digest != digest {
-			return 0, 0, fmt.Errorf("%w: %s has the SHA-256 %s", ErrMedium, s.Name, s.Digest)
+		if err := proves(sum.Name, sum.Digest); err != nil {
+			return 0, 0, err
 		}
-		sizes[digest] = s.size
-		bytes += s.size
+		sizes[digest] = sum.size
+		bytes += sum.size
+	}
+	for name := range parity {
+		return 0, 0, fmt.Errorf("%w: %s is not there", ErrMedium, name)
 	}
 	for _, l := range chain.Links {
 		for _, p := range l.Manifest.Packs {
-			if size, ok := sizes[p.Name]; p.Disk == d.label.Disk && (!ok || size != p.Size) {
+			if size, ok := sizes[p.Name]; p.Disk == s.label.Disk && (!ok || size != p.Size) {
 				return 0, 0, fmt.Errorf("%w: pack %s of commit %d is not there as it was written", ErrMedium, p.Name, l.Manifest.Sequence)
 			}
 		}
 	}
 	return len(sizes), bytes, nil
+}
+
+// proves compares a pack's digest with its name; other files are fine.
+func proves(name string, got manifest.Digest) error {
+	if _, digest, ok := manifest.ParsePackName(name); ok && got != digest {
+		return fmt.Errorf("%w: %s has the SHA-256 %s", ErrMedium, name, got)
+	}
+	return nil
 }

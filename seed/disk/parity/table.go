@@ -232,6 +232,9 @@ func (t *Table) CheckShard(shard int, off int64, p []byte) bool {
 	return true
 }
 
+// Bytes are the table as it is in its file; not to be changed.
+func (t *Table) Bytes() []byte { return t.bytes }
+
 // Trailer is what follows a shard in its file: the table, and where both are.
 func (t *Table) Trailer() []byte { return append(t.bytes[:len(t.bytes):len(t.bytes)], t.tail()...) }
 
