@@ -1,6 +1,7 @@
 package incremental_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"waybill/incremental"
+	"waybill/ingest/vault"
 	"waybill/internal/catalog"
 	"waybill/internal/save"
 	"waybill/manifest"
@@ -171,4 +173,84 @@ func TestHealCancelled(t *testing.T) {
 	}
 	m.heal(pack)
 	m.same("latest", root)
+}
+
+// Without its index the machine can't tell what was in a pack. When nothing else is out of sight, what is in no pack at
+// hand must have been in it; else it waits, rather than send what is on its way.
+func TestHealWithoutIndex(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	m.change = smallPacks
+	write(t, root+"/large", noise(5<<20, 3))
+	write(t, root+"/small", noise(10, 4))
+	settle()
+	first := m.backup(root)
+	a, b := m.drop(first, 0), m.drop(first, 1)
+	m.index = t.TempDir()
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{a}, nil)
+	if err != nil || len(r.Left) != 1 || len(r.Settled) != 0 || len(r.Commits) != 0 {
+		t.Fatalf("with another pack in transit: %+v, %v", r, err)
+	}
+	h := m.heal(a, b)
+	if h.Point.Damaged != nil {
+		t.Errorf("%+v", h.Point.Damaged)
+	}
+	m.same("latest", root)
+	m.read(first.ID.String(), root)
+}
+
+// A pack of the catalogue that is still at hand is put again as it was.
+func TestHealCatalogueFromCache(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	write(t, root+"/f", noise(1000, 1))
+	settle()
+	first := m.backup(root)
+	cache, err := vault.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	pack := first.Packs[slices.IndexFunc(first.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
+	name := manifest.PackName(m.doc.Machine, pack.Name)
+	body, err := os.ReadFile(m.packFile(pack.Name))
+	if err == nil {
+		err = cache.Put(t.Context(), name, bytes.NewReader(body))
+	}
+	if err == nil {
+		err = os.Remove(m.packFile(pack.Name))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
+	if err != nil || len(r.Again) != 1 || len(r.Commits)+len(r.Settled)+len(r.Left) != 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	m.same("latest", root)
+}
+
+// One that is nowhere is made again by the next scan, for older points too.
+func TestHealCatalogueLost(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	for i := range 100 {
+		write(t, fmt.Sprintf("%s/d%d/f%02d", root, i%5, i), noise(100, uint64(i)))
+	}
+	write(t, root+"/large", noise(2<<20, 3)) // its content is a node
+	settle()
+	first := m.backup(root)
+	write(t, root+"/new", noise(100, 1000))
+	settle()
+	second := m.backup()
+	pack := first.Packs[slices.IndexFunc(first.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
+	if err := os.Remove(m.packFile(pack.Name)); err != nil {
+		t.Fatal(err)
+	}
+	h := m.heal(pack)
+	if got := names(h.Point.Damage); len(got) != 6 || !strings.HasSuffix(got[5], " large") || h.Point.Damaged[0].Point != second.ID {
+		t.Errorf("%q", got)
+	}
+	m.backup()
+	m.same("latest", root)
+	if saved := m.read(second.ID.String(), root); len(saved) != 107 {
+		t.Errorf("the point before has %d entries", len(saved))
+	}
 }

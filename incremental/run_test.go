@@ -63,9 +63,10 @@ func newMachine(t *testing.T) *machine {
 	return m
 }
 
-func (m *machine) open() *domain.Domain {
+// open opens the domain in the vault, and in other stores before it.
+func (m *machine) open(more ...domain.Store) *domain.Domain {
 	m.t.Helper()
-	d, err := domain.Open(m.t.Context(), []domain.Store{m.vault}, m.doc, domain.Options{Keys: m.keys, Dedupe: m.writer.Dedupe, IndexDir: m.index})
+	d, err := domain.Open(m.t.Context(), append(more, m.vault), m.doc, domain.Options{Keys: m.keys, Dedupe: m.writer.Dedupe, IndexDir: m.index})
 	if err != nil {
 		m.t.Fatal(err)
 	}

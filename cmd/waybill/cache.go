@@ -42,8 +42,13 @@ func (a *app) rebuild(ctx context.Context) error {
 		return fmt.Errorf("rebuilding the index: %w", err)
 	}
 	r := rebuilt{Commits: len(w.Chain.Links), Missing: len(missing)}
+	lost := w.Chain.Lost()
 	for _, l := range w.Chain.Links {
-		r.Packs += len(l.Manifest.Packs)
+		for _, p := range l.Manifest.Packs {
+			if !lost[p.Name] {
+				r.Packs++
+			}
+		}
 	}
 	a.out.Answer("cache", r, func(out io.Writer) {
 		fmt.Fprintf(out, "index of %s in %s\n", cli.Counted(int64(r.Packs-r.Missing), "pack"), cli.Counted(int64(r.Commits), "commit"))

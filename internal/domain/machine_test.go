@@ -114,6 +114,7 @@ type machine struct {
 	seq      int
 	head     manifest.Digest
 	now      time.Time
+	lost     []manifest.Digest // that the next commit settles
 }
 
 func newMachine(t *testing.T) *machine {
@@ -184,7 +185,8 @@ func (m *machine) commit(to *objects, state string, files map[string][]byte) com
 
 func (m *machine) publish(to *objects, done []pack.Finished, record pack.ID) manifest.Digest {
 	m.seq++
-	man := &manifest.Manifest{Vault: m.doc.Vault, Machine: m.doc.Machine, Sequence: m.seq, Previous: m.head, Time: m.now, Tool: "test"}
+	man := &manifest.Manifest{Vault: m.doc.Vault, Machine: m.doc.Machine, Sequence: m.seq, Previous: m.head, Lost: m.lost, Time: m.now, Tool: "test"}
+	m.lost = nil
 	ref := struct {
 		Pack  manifest.Digest `json:"pack"`
 		Chunk string          `json:"chunk"`

@@ -1,10 +1,12 @@
 package heal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -44,7 +46,7 @@ func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key man
 			wanted[name] = places[name].Pack
 		}
 	}
-	return absent(ctx, vault, d.Machine.Machine, wanted)
+	return Absent(ctx, vault, d.Machine.Machine, slices.Collect(maps.Values(wanted)))
 }
 
 // A carrier is a disk of a set.
@@ -127,22 +129,22 @@ func readReceipt(ctx context.Context, vault manifest.Reader, m *manifest.Machine
 	return r, err
 }
 
-// absent are those of the packs that the vault has not, ascending by name.
-func absent(ctx context.Context, vault manifest.Reader, machine manifest.ID, packs map[manifest.Digest]manifest.Pack) (all []manifest.Pack, err error) {
-	for name, p := range packs {
-		_, err := vault.Size(ctx, manifest.PackName(machine, name))
+// Absent are those of the packs that the vault has not, ascending by name.
+func Absent(ctx context.Context, vault manifest.Reader, machine manifest.ID, packs []manifest.Pack) (all []manifest.Pack, err error) {
+	for _, p := range packs {
+		_, err := vault.Size(ctx, manifest.PackName(machine, p.Name))
 		if errors.Is(err, fs.ErrNotExist) {
 			all = append(all, p)
 		} else if err != nil {
-			return nil, fmt.Errorf("looking for pack %.12s in the vault: %w", name, err)
+			return nil, fmt.Errorf("looking for pack %.12s in the vault: %w", p.Name, err)
 		}
 	}
-	slices.SortFunc(all, func(a, b manifest.Pack) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	sortByName(all)
 	return all, nil
 }
 
 // OfDisk are the packs that the chain places on a disk of a set, and that no commit has settled, ascending by name: what is to be
-// healed when the whole disk is lost. It asks no vault: packs that arrived after all are among them.
+// healed when the whole disk is lost. It asks no vault: those that arrived after all are among them; Absent leaves them out.
 func OfDisk(c *manifest.Chain, set manifest.ID, disk int) (all []manifest.Pack) {
 	lost := c.Lost()
 	for _, link := range c.Links {
@@ -152,6 +154,10 @@ func OfDisk(c *manifest.Chain, set manifest.ID, disk int) (all []manifest.Pack) 
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b manifest.Pack) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	sortByName(all)
 	return all
+}
+
+func sortByName(packs []manifest.Pack) {
+	slices.SortFunc(packs, func(a, b manifest.Pack) int { return bytes.Compare(a.Name[:], b.Name[:]) })
 }

@@ -109,7 +109,7 @@ func (h *healer) reason() string {
 	if len(h.settles) == 1 {
 		what = "pack"
 	}
-	return fmt.Sprintf("healed: %d %s of %d bytes had been lost", len(h.settles), what, size)
+	return fmt.Sprintf("healed: %d %s of %.3f MB had been lost", len(h.settles), what, float64(size)/1e6)
 }
 
 // assess walks the trees again, when something could not be had, and notes what each point lacks.

@@ -359,3 +359,22 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Where looks for a chunk in packs that are wanted, as long as segments keep it apart.
+func TestWhere(t *testing.T) {
+	x := testOpen(t, t.TempDir())
+	defer x.Close()
+	k := Key{7}
+	at := func(pack byte) Loc { return Loc{Pack: [32]byte{pack}, Plain: 10, Length: 10} }
+	testAdd(t, x, "older", map[Key]Loc{k: at(1)})
+	testAdd(t, x, "newer", map[Key]Loc{k: at(2)})
+	for wanted, want := range map[byte]byte{0: 2, 1: 1, 2: 2, 3: 0} {
+		accept := func(name *[32]byte) bool { return name[0] == wanted }
+		if wanted == 0 {
+			accept = nil
+		}
+		if loc, ok := x.Where(k, accept); ok != (want > 0) || loc.Pack[0] != want {
+			t.Errorf("wanted in pack %d: found in %d, %v", wanted, loc.Pack[0], ok)
+		}
+	}
+}
