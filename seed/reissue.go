@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"waybill/internal/durable"
 	"waybill/internal/heal"
@@ -56,8 +57,8 @@ func (f *fleet) put(ctx context.Context, name string, body io.ReadSeeker) error 
 		if err == nil {
 			err = d.Put(ctx, name, body)
 		}
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return nil // by an earlier run
 		}
 		errs = append(errs, f.fail(d, err))
 	}
