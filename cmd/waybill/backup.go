@@ -12,6 +12,7 @@ import (
 	"waybill/incremental"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
+	"waybill/internal/heal"
 	"waybill/internal/save"
 	"waybill/manifest"
 )
@@ -25,10 +26,10 @@ func newBackup(a *app) *cobra.Command {
 		Long: `Makes the next recovery point of this machine, straight into its vault. After a seed, or an earlier backup, only what changed is
 read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
 
-When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this
-command first stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
+When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
+also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
 later. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
-is listed, for every earlier recovery point that lacks it, and the exit code is 20; the new one is whole.
+is listed, for every earlier recovery point that lacks it, and the exit code is 20; the newest is whole.
 
 Interrupted, it keeps what is done; the next one goes on from there. Items that can't be read are listed, and
 the exit code is 3.`,
@@ -54,22 +55,36 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal b
 	if err != nil {
 		return err
 	}
-	var lacks error
+	var wants []manifest.Pack
 	if !noHeal {
-		if lacks, err = a.heal(ctx, w, cfg); err != nil {
+		if wants, err = heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey); err != nil {
 			return err
 		}
+		w.Shun(wants)
 	}
+	r, err := a.save(ctx, w, cfg)
+	if err != nil {
+		return err
+	}
+	if len(wants) == 0 {
+		return a.problems(r.Point)
+	}
+	return errors.Join(a.heal(ctx, w, cfg, wants), a.problems(r.Point))
+}
+
+// save makes the point and tells of it.
+func (a *app) save(ctx context.Context, w *writing, cfg save.Config) (*save.Result, error) {
 	began := time.Now()
+	cfg.Progress = &save.Progress{}
 	stop := a.out.Progress(saving(cfg.Progress))
 	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg)
 	stop()
 	if err := w.record(r, err); err != nil {
-		return err
+		return nil, err
 	}
 	l := newSavedLine(r, time.Since(began))
 	a.out.Answer("backup", l, l.write)
-	return errors.Join(lacks, a.problems(r.Point))
+	return r, nil
 }
 
 // saving shows the engine's counters.

@@ -29,12 +29,11 @@ type healLine struct {
 	Damage    []catalog.Damage       `json:"damage"`
 }
 
-// heal stores again what the vault misses of disks that arrived. The first error says what could not be had again: the backup
-// goes on.
-func (a *app) heal(ctx context.Context, w *writing, cfg save.Config) (lacks, err error) {
-	wants, err := heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
-	if err != nil || len(wants) == 0 {
-		return nil, err
+// heal stores again what the vault misses of disks that arrived, after what changed has been saved: that comes first, and it
+// knows what was moved. The error says what could not be had again, too.
+func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, wants []manifest.Pack) error {
+	if err := w.reopen(ctx); err != nil {
+		return err
 	}
 	a.out.Say("the vault misses %s of disks that arrived: storing again what was in them", cli.Counted(int64(len(wants)), "pack"))
 	began := time.Now()
@@ -46,14 +45,19 @@ func (a *app) heal(ctx context.Context, w *writing, cfg save.Config) (lacks, err
 	r, err := incremental.Heal(ctx, w.vault, w.Domain, cfg, wants, func(c *save.Result) error { return w.record(c, nil) })
 	stop()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l := newHealLine(r, len(wants), time.Since(began))
 	a.out.Answer("heal", l, l.write)
 	if len(l.Left) > 0 {
 		a.out.Warn("what was in %s can't be told: this machine's index was lost. It can when all other disks have arrived", cli.Counted(int64(len(l.Left)), "pack"))
 	}
-	return a.lacking(l), nil
+	if r.Lacking() { // files that look unchanged, and are not what was saved: a scan that knows reads them anew
+		if _, err := a.save(ctx, w, cfg); err != nil {
+			return err
+		}
+	}
+	return a.lacking(l)
 }
 
 func newHealLine(r *heal.Report, wanted int, took time.Duration) *healLine {
@@ -93,5 +97,5 @@ func (a *app) lacking(l *healLine) error {
 		return nil
 	}
 	return cli.Errorf(cli.Damaged, "%s of earlier recovery points can't be had again", cli.Counted(n, "item")).
-		Hinted("all else of them is whole, and so is the recovery point just made; `waybill points` counts them")
+		Hinted("all else of them is whole, and so is the newest; `waybill points` counts what each lacks")
 }

@@ -105,6 +105,15 @@ func (w *writing) open(ctx context.Context, more ...tree) (err error) {
 	return w.checkHead()
 }
 
+// reopen opens the domain anew in the machine's cache and its vault, with the commits that were made since.
+func (w *writing) reopen(ctx context.Context) error {
+	if err := w.Domain.Close(); err != nil {
+		return err
+	}
+	w.Domain = nil
+	return w.open(ctx)
+}
+
 // publish moves the commits that this machine keeps, those of a seed, into the vault: they are small, and incrementals can
 // go on from them while the disks travel.
 func (w *writing) publish(ctx context.Context) error {

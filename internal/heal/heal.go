@@ -42,6 +42,14 @@ type Report struct {
 	Left []manifest.Pack
 }
 
+// Lacking tells whether the newest point itself refers to something that could not be had again. The next scan reads the
+// files anew that it concerns.
+func (r *Report) Lacking() bool {
+	return slices.ContainsFunc(r.Commits, func(c *save.Result) bool {
+		return slices.ContainsFunc(c.Point.Damaged, func(d catalog.DamagedPoint) bool { return d.Point == *c.Point.Base })
+	})
+}
+
 // Run heals the packs. Of cfg it takes all but the selection, Base, Reason, Known, and the place in the chain. The domain goes on
 // with the new commits. When ctx is cancelled, or anything fails, what was committed stays, and is reported.
 func Run(ctx context.Context, d *domain.Domain, cfg save.Config, packs []manifest.Pack, o Options) (*Report, error) {
