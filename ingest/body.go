@@ -27,7 +27,23 @@ type body struct {
 }
 
 func newBody(ctx context.Context, s Source, m manifest.ID, p manifest.Pack, count *atomic.Int64) *body {
-	return &body{ctx: ctx, source: s, name: manifest.PackName(m, p.Name), pack: p, count: count, hash: sha256.New()}
+	return newFile(ctx, s, manifest.PackName(m, p.Name), p, count)
+}
+
+// newFile is newBody for a file that is named otherwise: size and digest are p's.
+func newFile(ctx context.Context, s Source, name string, p manifest.Pack, count *atomic.Int64) *body {
+	return &body{ctx: ctx, source: s, name: name, pack: p, count: count, hash: sha256.New()}
+}
+
+// drain reads it to the end; nil when it is what it should be.
+func (b *body) drain(buf []byte) (err error) {
+	for err == nil {
+		_, err = b.Read(buf)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return err
 }
 
 // Read implements io.Reader.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -23,18 +22,22 @@ type check struct {
 	opts    Options
 	all     map[string]int64 // every file's size
 	files   map[string]int64 // those not accounted for yet
-	present []listed
+	packs   map[string]listed
+	present []listed // packs, and files of parity whose digest is known
 	gaps    []int
 	errs    []error
 
-	mu     sync.Mutex // guards report while packs are read
+	mu     sync.Mutex // guards what follows while files are read
+	good   map[string]bool
 	report *VerifyReport
 }
 
-// A listed pack is one that is in a commit and in the tree.
+// A listed file is a pack that is in a commit, or a file of parity.
 type listed struct {
+	name    string
 	machine manifest.ID
 	manifest.Pack
+	lost bool // a later commit settles it
 }
 
 // machines are those that the tree has a key of, and those that it has anything else of.
@@ -80,28 +83,29 @@ func (c *check) machine(ctx context.Context, id manifest.ID) error {
 	if c.tree.label == nil {
 		c.gaps = append(c.gaps, chain.Missing...)
 	}
+	lost := chain.Lost()
 	for _, l := range chain.Links {
-		c.commit(id, l)
+		c.commit(id, l, lost)
 	}
-	return errors.Join(err, c.receipts(ctx, id))
+	return errors.Join(err, c.receipts(ctx, id), c.custody(ctx, m))
 }
 
 // commit accounts for what a commit lists.
-func (c *check) commit(id manifest.ID, l manifest.Link) {
+func (c *check) commit(id manifest.ID, l manifest.Link, lost map[manifest.Digest]bool) {
 	delete(c.files, manifest.ManifestName(id, l.Manifest.Sequence))
 	delete(c.files, manifest.SignatureName(id, l.Manifest.Sequence, l.Digest))
 	for _, p := range l.Manifest.Packs {
-		name := manifest.PackName(id, p.Name)
-		size, ok := c.files[name]
-		delete(c.files, name)
+		f := listed{manifest.PackName(id, p.Name), id, p, lost[p.Name]}
+		size, ok := c.files[f.name]
+		delete(c.files, f.name)
+		c.packs[f.name] = f
 		switch {
 		case ok && size != p.Size:
-			c.damaged(name, fmt.Errorf("%w: %d bytes, it should have %d", manifest.ErrFormat, size, p.Size))
+			c.bad(f, fmt.Errorf("%w: %d bytes, it should have %d", manifest.ErrFormat, size, p.Size))
 		case ok:
-			c.present = append(c.present, listed{id, p})
-			c.opts.Progress.TotalPacks.Add(1)
-			c.opts.Progress.TotalBytes.Add(p.Size)
-		case c.tree.label != nil && p.Disk != 0 && p.Disk != c.tree.label.Disk:
+			c.toRead(f)
+		case f.lost:
+		case c.elsewhere(f):
 			c.report.Elsewhere++
 		default:
 			c.report.Missing = append(c.report.Missing, manifest.WantPack{Name: p.Name, Size: p.Size, Disk: p.Disk, Reason: manifest.Absent})
@@ -137,14 +141,74 @@ func (c *check) receipts(ctx context.Context, id manifest.ID) error {
 	return nil
 }
 
+// custody checks the custody logs of a machine's disks.
+func (c *check) custody(ctx context.Context, m *manifest.Machine) error {
+	prefix := manifest.CustodiesPrefix(m.Machine)
+	var logs []manifest.Custody
+	for _, name := range slices.Sorted(maps.Keys(c.all)) {
+		e, ok := manifest.ParseCustodyName(name)
+		if !ok || !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		c.accounted(strings.TrimSuffix(name, ".json"))
+		if n := len(logs); n == 0 || logs[n-1].Set != e.Set || logs[n-1].Disk != e.Disk {
+			logs = append(logs, e)
+		}
+	}
+	var errs []error
+	for _, l := range logs {
+		_, err := manifest.ReadCustody(ctx, c.tree, l.Machine, l.Set, l.Disk, m.SigningKey, c.tree.vault.ReceiptKey)
+		bad := manifest.CustodyErrors(err)
+		for _, e := range bad {
+			l.Number = e.Number
+			if errors.Is(e, manifest.ErrSignature) {
+				errs = append(errs, fmt.Errorf("%s: %w", manifest.CustodyName(l), e.Err))
+			} else {
+				c.damaged(manifest.CustodyName(l), e.Err)
+			}
+		}
+		if len(bad) == 0 {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// accounted takes the files whose names begin so for known.
+func (c *check) accounted(prefix string) {
+	for name := range c.files {
+		if strings.HasPrefix(name, prefix) {
+			delete(c.files, name)
+		}
+	}
+}
+
 func (c *check) damaged(name string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.report.Damaged = append(c.report.Damaged, Damage{c.tree.Name, name, err})
+	c.report.Damaged = append(c.report.Damaged, Damage{Where: c.tree.Name, Name: name, Err: err})
 }
 
-// packs reads every pack once, several at a time.
-func (c *check) packs(ctx context.Context) error {
+// bad notes what is wrong with a pack. One that was settled is only in the way.
+func (c *check) bad(f listed, err error) {
+	if f.lost {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.report.Extra = append(c.report.Extra, f.name)
+		return
+	}
+	c.damaged(f.name, err)
+}
+
+// toRead puts a file among those that are read.
+func (c *check) toRead(f listed) {
+	c.present = append(c.present, f)
+	c.opts.Progress.TotalPacks.Add(1)
+	c.opts.Progress.TotalBytes.Add(f.Size)
+}
+
+// read reads every pack and every file of parity once, several at a time.
+func (c *check) read(ctx context.Context) error {
 	buffers := sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
 	g, ctx := errgroup.WithContext(ctx)
 	each(ctx, g, c.opts.workers(c.tree), c.present, func(ctx context.Context, p listed) error {
@@ -158,22 +222,23 @@ func (c *check) packs(ctx context.Context) error {
 
 func (c *check) pack(ctx context.Context, p listed, buf []byte) {
 	defer c.opts.Progress.Packs.Add(1)
-	b := newBody(ctx, c.tree.Source, p.machine, p.Pack, &c.opts.Progress.Bytes)
-	var err error
-	for err == nil {
-		_, err = b.Read(buf)
-	}
-	if err != io.EOF {
+	if err := newFile(ctx, c.tree.Source, p.name, p.Pack, &c.opts.Progress.Bytes).drain(buf); err != nil {
 		if ctx.Err() == nil {
-			c.damaged(b.name, err)
+			c.bad(p, err)
 		}
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.report.Packs++
-	c.report.Bytes += p.Size
+	c.good[p.name] = true
+	if p.Class != parityFile {
+		c.report.Packs++
+		c.report.Bytes += p.Size
+	}
 }
+
+// parityFile is the class of what is no pack. It never gets out.
+const parityFile manifest.Class = "parity"
 
 // sums checks what a sealed disk's SHA256SUMS says of files that are no packs (keys are checked by nothing else here), and that it lists all
 // that is the disk's.
@@ -186,14 +251,18 @@ func (c *check) sums(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listed := map[string]bool{}
+	summed := map[string]bool{}
 	for _, s := range sums {
-		listed[s.Name] = true
+		summed[s.Name] = true
 		if _, d, ok := manifest.ParsePackName(s.Name); ok {
 			if d != s.Digest {
 				return fmt.Errorf("%s: %w: it has another digest for %s", disk.SumsName, manifest.ErrFormat, s.Name)
 			}
 			continue // the pack itself is checked against its name
+		}
+		if size, ok := c.all[s.Name]; ok && isParity(s.Name) {
+			c.toRead(listed{name: s.Name, Pack: manifest.Pack{Name: s.Digest, Size: size, Class: parityFile}})
+			continue // too large to be held
 		}
 		b, err := manifest.ReadObject(ctx, c.tree, s.Name, manifest.MaxManifest)
 		if err == nil && manifest.Sum(b) != s.Digest {
@@ -204,11 +273,22 @@ func (c *check) sums(ctx context.Context) error {
 		}
 	}
 	for name := range c.all {
-		if _, extra := c.files[name]; !extra && !listed[name] && name != disk.LabelName && name != disk.SumsName {
+		if _, extra := c.files[name]; !extra && !summed[name] && name != disk.LabelName && name != disk.SumsName && !grows(name) {
 			return fmt.Errorf("%s: %w: it does not list %s, and perhaps more", disk.SumsName, manifest.ErrFormat, name)
 		}
 	}
 	return nil
+}
+
+// grows tells the files that come after a disk is sealed: custody logs.
+func grows(name string) bool {
+	parts := strings.Split(name, "/")
+	return len(parts) > 3 && parts[0] == "machines" && parts[2] == "custody"
+}
+
+func isParity(name string) bool {
+	_, _, _, ok := manifest.ParseParityName(name)
+	return ok
 }
 
 // conclude puts the findings in order and into errors.
@@ -218,11 +298,12 @@ func (c *check) conclude() {
 		r.Extra = append(r.Extra, name)
 	}
 	slices.Sort(r.Extra)
+	r.Unsound = errors.Join(c.errs...) != nil
 	slices.SortFunc(r.Damaged, func(a, b Damage) int { return strings.Compare(a.Name, b.Name) })
 	if len(r.Damaged) > 0 {
 		c.errs = append(c.errs, &DamagedError{r.Damaged})
 	}
 	if len(r.Missing) > 0 || len(c.gaps) > 0 {
-		c.errs = append(c.errs, &IncompleteError{r.Missing, c.gaps})
+		c.errs = append(c.errs, &IncompleteError{Missing: r.Missing, Manifests: c.gaps})
 	}
 }

@@ -49,8 +49,11 @@ func (j *job) readChains(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err != nil {
-			j.errs = append(j.errs, fmt.Errorf("%s: %w", where(t), err))
+		switch {
+		case err != nil && t != nil:
+			j.noteSource(ctx, t, err)
+		case err != nil:
+			j.errs = append(j.errs, fmt.Errorf("%s: %w", theVault, err))
 		}
 		if err := add(c, t); err != nil {
 			return err
@@ -69,6 +72,7 @@ func where(t *tree) string {
 // join puts the commits in order, checks that each follows on the one before, and keeps those that arrived.
 func (j *job) join(commits map[int]link) error {
 	var last link
+	var all manifest.Chain
 	for _, seq := range slices.Sorted(maps.Keys(commits)) {
 		l := commits[seq]
 		next := 1
@@ -84,41 +88,70 @@ func (j *job) join(commits map[int]link) error {
 		if l.tree != nil {
 			j.links = append(j.links, l)
 		}
+		all.Links = append(all.Links, l.Link)
 		last = l
 	}
+	j.lost = all.Lost()
 	return nil
 }
 
-// commitAll writes what the vault lacks of signatures and manifests, oldest first.
+// commitAll writes what the vault lacks of signatures and manifests, oldest first. Where a signature can't be read any more, that commit and
+// those after it are left for the next time.
 func (j *job) commitAll(ctx context.Context) error {
-	for _, l := range j.links {
+	for i, l := range j.links {
 		if l.inVault {
 			continue
 		}
-		if err := j.commit(ctx, l); err != nil {
-			return fmt.Errorf("importing commit %d from %s: %w", l.Manifest.Sequence, l.tree.Name, err)
+		body, err := l.Manifest.Encode() // its bytes: a manifest has one form
+		if err != nil {
+			return err
+		}
+		sig, err := j.signature(ctx, l, body)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			j.errs = append(j.errs, fmt.Errorf("importing commit %d: %w", l.Manifest.Sequence, err))
+			j.links = j.links[:i]
+			break
+		}
+		if err := j.commit(ctx, l, body, sig); err != nil {
+			return fmt.Errorf("importing commit %d: %w", l.Manifest.Sequence, err)
 		}
 		j.done.Commits++
 	}
 	return nil
 }
 
+// signature reads a commit's signature from the first source that has a good one.
+func (j *job) signature(ctx context.Context, l link, body []byte) (sig []byte, err error) {
+	name := manifest.SignatureName(j.machine.Machine, l.Manifest.Sequence, l.Digest)
+	var errs []error
+	for _, t := range append([]*tree{l.tree}, j.trees...) {
+		if t.left() != nil {
+			continue
+		}
+		if sig, err = manifest.ReadObject(ctx, t, name, 64<<10); err == nil {
+			err = manifest.Verify(j.machine.SigningKey, body, sig)
+		}
+		if err == nil {
+			for _, err := range errs {
+				j.warn("the signature of commit %d had to be read elsewhere: %v", l.Manifest.Sequence, err)
+			}
+			return sig, nil
+		}
+		if t.alive(ctx) {
+			errs = append(errs, fmt.Errorf("%s: %w", t.Name, err))
+		}
+	}
+	return nil, errors.Join(append(errs, errors.New("no source gives its signature"))...)
+}
+
 // commit writes the signature, then the manifest: whoever sees a manifest finds its signature.
-func (j *job) commit(ctx context.Context, l link) error {
+func (j *job) commit(ctx context.Context, l link, body, sig []byte) error {
 	name := manifest.ManifestName(j.machine.Machine, l.Manifest.Sequence)
-	body, err := l.Manifest.Encode() // its bytes: a manifest has one form
-	if err != nil {
-		return err
-	}
 	sigName := manifest.SignatureName(j.machine.Machine, l.Manifest.Sequence, l.Digest)
-	sig, err := manifest.ReadObject(ctx, l.tree, sigName, 64<<10)
-	if err == nil {
-		err = manifest.Verify(j.machine.SigningKey, body, sig)
-	}
-	if err != nil {
-		return err
-	}
-	err = j.vault.Put(ctx, sigName, bytes.NewReader(sig))
+	err := j.vault.Put(ctx, sigName, bytes.NewReader(sig))
 	if errors.Is(err, fs.ErrExist) {
 		err = j.checkSignature(ctx, sigName, body)
 	}

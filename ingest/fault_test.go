@@ -11,8 +11,10 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"waybill/internal/durable"
 	"waybill/internal/fault"
 	"waybill/manifest"
 )
@@ -62,11 +64,11 @@ func TestVaultFails(t *testing.T) {
 	for _, when := range fault.Moments {
 		t.Run(when.String(), func(t *testing.T) {
 			for k := 1; ; k++ {
-				w := newSmallWorld(t)
+				w := newTinyWorld(t)
 				script := &fault.Script{At: k, When: when, Down: true}
 				o := options()
 				o.Workers = 1
-				_, err := Import(t.Context(), fault.Store{Inner: w.vault, Script: script}, w.sources(1, 2), o)
+				_, err := Import(t.Context(), fault.Store{Inner: w.vault, Script: script}, w.sources(1), o)
 				if !script.Tripped() {
 					if err != nil {
 						t.Fatal(err)
@@ -86,7 +88,7 @@ func TestVaultFails(t *testing.T) {
 						t.Errorf("after operation %d there is %s", k, name)
 					}
 				}
-				if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+				if _, err := Import(t.Context(), w.vault, w.sources(1), options()); err != nil {
 					t.Errorf("going on after operation %d: %v", k, err)
 				}
 				if r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil || r.Packs != len(w.packs) || r.Machines[0].Commits != 2 {
@@ -102,25 +104,25 @@ func TestSourceFails(t *testing.T) {
 	for _, when := range fault.Moments {
 		t.Run(when.String(), func(t *testing.T) {
 			for k := 1; ; k++ {
-				w := newSmallWorld(t)
+				w := newTinyWorld(t)
 				script := &fault.Script{At: k, When: when}
-				sources := w.sources(1, 2)
+				sources := w.sources(1)
 				sources[0].Reader = fault.Store{Inner: w.disks[0], Script: script}
-				_, err := Import(t.Context(), w.vault, sources, options())
+				r, err := Import(t.Context(), w.vault, sources, options())
 				if !script.Tripped() {
 					if err != nil {
 						t.Fatal(err)
 					}
 					return
 				}
-				if err == nil {
+				if err == nil && len(r.Machines[0].Warnings) == 0 {
 					t.Errorf("operation %d failed, and nobody noticed", k)
 				}
 				var incomplete *IncompleteError
 				if _, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil && !errors.As(err, &incomplete) {
 					t.Errorf("after operation %d: %v", k, err)
 				}
-				if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+				if _, err := Import(t.Context(), w.vault, w.sources(1), options()); err != nil {
 					t.Errorf("going on after operation %d: %v", k, err)
 				}
 				if r, err := Verify(t.Context(), Source{"vault", w.vault}, Options{}); err != nil || r.Packs != len(w.packs) {
@@ -131,9 +133,74 @@ func TestSourceFails(t *testing.T) {
 	}
 }
 
+// TestSourceGoes pulls a disk out at every operation on it. The other disk is imported all the same, the error tells which one is gone, a receipt
+// what is missing, and with the disk back all is well.
+func TestSourceGoes(t *testing.T) {
+	for k := 1; ; k += 4 {
+		w := newSmallWorld(t)
+		sources := w.sources(1, 2)
+		script := &fault.Script{At: k, When: fault.Before, Down: true}
+		sources[0].Reader = fault.Store{Inner: w.disks[0], Script: script}
+		r, err := Import(t.Context(), w.vault, sources, options())
+		if !script.Tripped() {
+			return
+		}
+		if r != nil { // else it was gone before anything was begun
+			var gone *GoneError
+			if done := r.Machines[0]; !(errors.As(err, &gone) && gone.Source == "disk1") && len(done.Warnings) == 0 || done.ReceiptName == "" || len(done.Damaged) != 0 {
+				t.Errorf("operation %d: %+v, %v", k, done, err)
+			}
+		}
+		if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+			t.Errorf("going on after operation %d: %v", k, err)
+		}
+		w.checkVault(0)
+	}
+}
+
+// small is a vault that becomes full.
+type small struct {
+	Store
+	room atomic.Int64 // packs that it has room for
+}
+
+func (s *small) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	if strings.Contains(name, "/packs/") && s.room.Add(-1) < 0 {
+		return durable.ErrFull
+	}
+	return s.Store.Put(ctx, name, body)
+}
+
+// A vault that is full takes what it has room for, and the rest when it has more.
+func TestVaultFull(t *testing.T) {
+	w := newWorld(t)
+	s := &small{Store: w.vault}
+	s.room.Store(3)
+	if _, err := Import(t.Context(), s, w.sources(1, 2), options()); !errors.Is(err, durable.ErrFull) {
+		t.Fatal(err)
+	}
+	r, err := Import(t.Context(), w.vault, w.sources(1, 2), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := r.Machines[0].Receipt; rec.Present > 3 || rec.Present+rec.Imported != 7 {
+		t.Errorf("%+v", rec)
+	}
+	w.checkVault(0)
+}
+
 // newSmallWorld is newWorld with packs of a few bytes.
 func newSmallWorld(t *testing.T) *world {
 	w := newEmptyWorld(t)
+	w.commit(2, 100)
+	w.commit(1, 10)
+	return w
+}
+
+// newTinyWorld is newSmallWorld with one disk.
+func newTinyWorld(t *testing.T) *world {
+	w := newEmptyWorld(t)
+	w.disks = w.disks[:1]
 	w.commit(2, 100)
 	w.commit(1, 10)
 	return w

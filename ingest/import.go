@@ -26,6 +26,7 @@ type Imported struct {
 	Commits     int    // manifests that the vault did not have
 	Gaps        []int  // commits, by number, that neither the vault nor a source has
 	Damaged     []Damage
+	Warnings    []string // what could not be written beside: custody logs of disks
 	Receipt     manifest.Receipt
 	ReceiptName string // in the vault
 }
@@ -35,11 +36,13 @@ const theVault = "the vault"
 
 // Import brings what the sources hold into the vault. In the order of a commit: packs, signatures,
 // manifests; the receipt last. A vault that has a Sweep is swept first of what interrupted runs left. A pack is read once and verified on its way; one that
-// is damaged or missing goes on the receipt's want list, all else is still imported, and so are the manifests: the vault
-// then knows what it waits for.
+// is damaged or missing on all sources is rebuilt from the parity of all of them together, and of what the vault has; else it goes on the
+// receipt's want list, all else is still imported, and so are the manifests: the vault then knows what it waits for. Packs that a later
+// commit settles as lost are imported when they are there, and not missed. What was done with a disk goes into its custody log, in the vault and, where it can be written, on the
+// disk.
 //
-// The report is nil when nothing could be begun. The error joins everything that is not as it should be: *DamagedError,
-// *IncompleteError, manifest.ErrSignature and manifest.ErrFormat for manifests that were left out,
+// The report is nil when nothing could be begun. The error joins everything that is not as it should be: *DamagedError for what
+// could not be made good, *IncompleteError, *GoneError for each source that went away meanwhile, manifest.ErrSignature and manifest.ErrFormat for manifests that were left out,
 // manifest.ErrChain when the vault holds another commit in the place of one that arrived (of that machine, nothing
 // is imported then), ErrForeign and ErrUnregistered for what is refused. What was imported stays whatever else goes wrong.
 func Import(ctx context.Context, vault Store, sources []Source, o Options) (*Report, error) {
@@ -127,9 +130,11 @@ type job struct {
 	trees   []*tree // those that have the machine
 	links   []link  // the commits the sources have, ascending
 	wants   []*want
-	errs    []error // beside damage and what is missing
+	lost    map[manifest.Digest]bool // packs that a later commit settles
+	custody []*custody               // of the disks among the trees
+	errs    []error                  // beside damage and what is missing
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards what follows, and the custody's counts
 	done *Imported
 }
 
@@ -147,19 +152,22 @@ func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, err
 	if err := j.readChains(ctx); err != nil {
 		return j.done, err
 	}
-	if err := j.plan(ctx); err != nil {
-		return j.done, err
-	}
-	if err := j.fetchAll(ctx); err != nil {
-		return j.done, err
-	}
-	if err := j.commitAll(ctx); err != nil {
-		return j.done, err
-	}
-	if err := j.receipt(ctx); err != nil {
-		return j.done, err
+	for _, step := range []func(context.Context) error{j.plan, j.receive, j.fetchAll, j.rebuildAll, j.commitAll, j.attest, j.receipt} {
+		if err := step(ctx); err != nil {
+			return j.done, errors.Join(append(j.departed(), err)...)
+		}
 	}
 	return j.done, j.verdict()
+}
+
+// departed has an error for each source that went away.
+func (j *job) departed() (errs []error) {
+	for _, t := range j.trees {
+		if err := t.left(); err != nil {
+			errs = append(errs, &GoneError{t.Name, err})
+		}
+	}
+	return errs
 }
 
 // identify makes sure that the sources' machine is the one the vault knows.
@@ -175,6 +183,10 @@ func (j *job) identify(ctx context.Context, id manifest.ID) (err error) {
 	}
 	for _, t := range j.trees {
 		m, err := manifest.OpenMachine(ctx, t, id)
+		if err != nil && unreadable(err) { // whatever it says is not needed: what it has is checked by the vault's key
+			j.noteSource(ctx, t, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.Name, err)
 		}
@@ -187,20 +199,37 @@ func (j *job) identify(ctx context.Context, id manifest.ID) (err error) {
 
 // verdict is the error for what was found, after all was done that could be.
 func (j *job) verdict() error {
-	errs := j.errs
-	if len(j.done.Damaged) > 0 {
-		errs = append(errs, &DamagedError{j.done.Damaged})
+	errs := append(j.departed(), j.errs...)
+	if bad := slices.DeleteFunc(slices.Clone(j.done.Damaged), func(d Damage) bool { return d.Mended }); len(bad) > 0 {
+		errs = append(errs, &DamagedError{bad})
 	}
 	if missing := j.done.Receipt.Missing; len(missing) > 0 || len(j.done.Gaps) > 0 {
-		errs = append(errs, &IncompleteError{missing, j.done.Gaps})
+		errs = append(errs, &IncompleteError{missing, j.done.Gaps, j.notHere()})
 	}
 	return errors.Join(errs...)
+}
+
+// noteSource notes that something of a source could not be read. Of one that went away, that is said once.
+func (j *job) noteSource(ctx context.Context, t *tree, err error) {
+	if t.alive(ctx) {
+		j.errs = append(j.errs, fmt.Errorf("%s: %w", t.Name, err))
+	}
+}
+
+// unreadable tells an error of the medium from what is wrong with a document.
+func unreadable(err error) bool {
+	for _, known := range []error{manifest.ErrFormat, manifest.ErrSignature, manifest.ErrChain, fs.ErrNotExist, context.Canceled} {
+		if errors.Is(err, known) {
+			return false
+		}
+	}
+	return true
 }
 
 func (j *job) damaged(where, name string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.done.Damaged = append(j.done.Damaged, Damage{where, name, err})
+	j.done.Damaged = append(j.done.Damaged, Damage{Where: where, Name: name, Err: err})
 }
 
 // put creates an object. If it exists with the same bytes, that is fine; with others it

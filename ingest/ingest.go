@@ -16,7 +16,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,6 +45,7 @@ type Options struct {
 	Tool     string // program and version
 	Now      func() time.Time
 	Workers  int       // packs read at once from each source; default one a processor, but one from a disk that turns
+	Note     string    // for the custody logs of the disks, such as a tracking number: one line, at most 200 characters
 	Progress *Progress // may be nil
 }
 
@@ -79,17 +82,38 @@ var (
 	ErrEmpty = errors.New("no machine's backups are there")
 )
 
-// Damage is an object that is not what it should be.
-type Damage struct {
-	Where string // the source's name, or "the vault"
-	Name  string
-	Err   error
+// A GoneError says that a source stopped giving anything while it was read: it was pulled out, or its file system is no longer
+// mounted. What could be had elsewhere was.
+type GoneError struct {
+	Source string // its name
+	Err    error
 }
 
-func (d Damage) String() string { return fmt.Sprintf("%s in %s: %v", d.Name, d.Where, d.Err) }
+func (e *GoneError) Error() string { return fmt.Sprintf("%s went away: %v", e.Source, e.Err) }
+func (e *GoneError) Unwrap() error { return e.Err }
+
+// Damage is an object that is not what it should be.
+type Damage struct {
+	Where  string // the source's name, or "the vault"
+	Name   string
+	Err    error
+	Mended bool // it was, or can be, had all the same: from another source, or rebuilt from parity
+}
+
+func (d Damage) String() string {
+	if d.Mended {
+		return fmt.Sprintf("%s in %s: %v; it can be made good", d.Name, d.Where, d.Err)
+	}
+	return fmt.Sprintf("%s in %s: %v", d.Name, d.Where, d.Err)
+}
 
 // A DamagedError lists what was found damaged. Everything else was done.
 type DamagedError struct{ Damaged []Damage }
+
+// Mendable tells whether all of it can be made good with what is there.
+func (e *DamagedError) Mendable() bool {
+	return !slices.ContainsFunc(e.Damaged, func(d Damage) bool { return !d.Mended })
+}
 
 func (e *DamagedError) Error() string {
 	if len(e.Damaged) == 1 {
@@ -102,22 +126,26 @@ func (e *DamagedError) Error() string {
 type IncompleteError struct {
 	Missing   []manifest.WantPack // packs
 	Manifests []int               // the sequence numbers of commits
+	NotHere   []int               // the numbers of the set's disks that were not among the sources; their parity might have helped
 }
 
 func (e *IncompleteError) Error() string {
 	var parts []string
 	if n := len(e.Missing); n > 0 {
 		var bytes int64
-		disks := map[int]int{}
+		byDisk := map[int]int{}
 		for _, w := range e.Missing {
 			bytes += w.Size
-			disks[w.Disk]++
+			byDisk[w.Disk]++
 		}
 		text := fmt.Sprintf("%d packs of %d bytes are missing", n, bytes)
-		for d := 1; d <= 9999 && len(disks) > 0; d++ {
-			if disks[d] > 0 {
-				text += fmt.Sprintf(", %d of them from disk %d", disks[d], d)
+		for _, d := range slices.Sorted(maps.Keys(byDisk)) {
+			if d > 0 {
+				text += fmt.Sprintf(", %d of them from disk %d", byDisk[d], d)
 			}
+		}
+		if len(e.NotHere) > 0 {
+			text += "; not here: " + disks(e.NotHere) + " of the set"
 		}
 		parts = append(parts, text)
 	}
@@ -125,4 +153,26 @@ func (e *IncompleteError) Error() string {
 		parts = append(parts, fmt.Sprintf("%d commits are missing, the first is number %d", n, e.Manifests[0]))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// disks writes numbers of disks for people: "disk 3", "disks 1, 2 and 7", and not more than eight of them.
+func disks(numbers []int) string {
+	const most = 8
+	text := ""
+	for i, n := range numbers {
+		switch {
+		case i == most:
+			return fmt.Sprintf("disks %s and %d more", text, len(numbers)-most)
+		case i == 0:
+		case i == len(numbers)-1:
+			text += " and "
+		default:
+			text += ", "
+		}
+		text += fmt.Sprint(n)
+	}
+	if len(numbers) == 1 {
+		return "disk " + text
+	}
+	return "disks " + text
 }

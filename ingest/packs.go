@@ -15,9 +15,12 @@ import (
 // A want is a pack that the vault shall have.
 type want struct {
 	manifest.Pack
-	trees   []*tree // that hold something of its name and size, the disk it should be on first
+	commit  int         // that lists it
+	set     manifest.ID // that its disk is of
+	trees   []*tree     // that hold something of its name and size, the disk it should be on first
 	state   state
 	damaged bool // something under its name was no good
+	stuck   bool // that was in the vault, where nothing is ever replaced
 }
 
 type state int
@@ -26,6 +29,7 @@ const (
 	missing  state = iota
 	present        // the vault had it
 	imported       // read, verified, and stored by this run
+	rebuilt        // from parity, verified, and stored by this run
 )
 
 // plan finds out what each pack of the commits needs.
@@ -38,8 +42,11 @@ func (j *job) plan(ctx context.Context) error {
 	onTree := make([]map[manifest.Digest]int64, len(j.trees))
 	for i, t := range j.trees {
 		if onTree[i], err = packs(ctx, t, id); err != nil {
-			return fmt.Errorf("listing packs of %s: %w", t.Name, err)
+			j.noteSource(ctx, t, fmt.Errorf("listing its packs: %w", err))
 		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	seen := map[manifest.Digest]bool{}
 	for _, l := range j.links {
@@ -48,12 +55,14 @@ func (j *job) plan(ctx context.Context) error {
 				continue
 			}
 			seen[p.Name] = true
-			w := &want{Pack: p}
-			j.wants = append(j.wants, w)
+			w := &want{Pack: p, commit: l.Manifest.Sequence, set: l.Manifest.Set}
 			if size, ok := inVault[p.Name]; !ok {
 				j.locate(w, onTree)
-			} else if j.found(w, theVault, size) { // else it is damaged, and nothing in a vault is ever replaced
+			} else if w.stuck = !j.found(w, theVault, size); !w.stuck {
 				w.state = present
+			}
+			if w.state == present || len(w.trees) > 0 || !j.lost[p.Name] {
+				j.wants = append(j.wants, w)
 			}
 		}
 	}
@@ -68,7 +77,7 @@ func (j *job) locate(w *want, onTree []map[manifest.Digest]int64) {
 			continue
 		}
 		w.trees = append(w.trees, t)
-		if n := len(w.trees) - 1; t.label != nil && t.label.Disk == w.Disk {
+		if n := len(w.trees) - 1; t.carries(w) {
 			w.trees[0], w.trees[n] = w.trees[n], w.trees[0]
 		}
 	}
@@ -103,6 +112,11 @@ func (j *job) fetchAll(ctx context.Context) error {
 	return g.Wait()
 }
 
+// carries tells whether the tree is the disk that a pack was written to.
+func (t *tree) carries(w *want) bool {
+	return t.label != nil && t.label.Disk == w.Disk && t.label.Set == w.set
+}
+
 // each has so many workers of g do something with every item.
 func each[T any](ctx context.Context, g *errgroup.Group, workers int, items []T, do func(context.Context, T) error) {
 	var next atomic.Int64
@@ -126,22 +140,42 @@ func each[T any](ctx context.Context, g *errgroup.Group, workers int, items []T,
 func (j *job) fetch(ctx context.Context, w *want) error {
 	defer j.opts.Progress.Packs.Add(1)
 	for _, t := range w.trees {
-		b := newBody(ctx, t.Source, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
-		err := j.vault.Put(ctx, b.name, b)
-		switch {
-		case err == nil:
-			w.state = imported
+		if t.left() != nil {
+			continue
+		}
+		bad, err := j.store(ctx, w, t.Source, imported)
+		if err != nil {
+			return err
+		}
+		if bad == nil {
+			j.counted(t, w)
 			return nil
-		case errors.Is(err, fs.ErrExist):
-			w.state = present // another import was faster
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case b.err == nil:
-			return fmt.Errorf("importing %s from %s: %w", b.name, t.Name, err)
+		}
+		if unreadable(bad) && !t.alive(ctx) {
+			continue // it is not this pack that is damaged
 		}
 		w.damaged = true
-		j.damaged(t.Name, b.name, b.err)
+		j.damaged(t.Name, manifest.PackName(j.machine.Machine, w.Name), bad)
 	}
 	return nil
+}
+
+// store puts a pack into the vault while it is read and verified. It returns what is wrong with the pack apart from what is wrong
+// with the vault.
+func (j *job) store(ctx context.Context, w *want, s Source, as state) (bad, err error) {
+	b := newBody(ctx, s, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
+	err = j.vault.Put(ctx, b.name, b)
+	switch {
+	case err == nil:
+		w.state = as
+		return nil, nil
+	case errors.Is(err, fs.ErrExist):
+		w.state = present // another import was faster
+		return nil, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case b.err == nil:
+		return nil, fmt.Errorf("storing %s in the vault: %w", b.name, err)
+	}
+	return b.err, nil
 }

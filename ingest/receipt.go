@@ -16,6 +16,9 @@ func (j *job) receipt(ctx context.Context) error {
 		r.Manifests = append(r.Manifests, manifest.Covered{Sequence: l.Manifest.Sequence, Digest: l.Digest})
 	}
 	for _, w := range j.wants {
+		if len(j.links) == 0 || w.commit > j.links[len(j.links)-1].Manifest.Sequence {
+			continue // its commit could not be imported
+		}
 		switch w.state {
 		case present:
 			r.Present++
@@ -23,7 +26,15 @@ func (j *job) receipt(ctx context.Context) error {
 			r.Verified++
 			r.Imported++
 			r.Bytes += w.Size
+		case rebuilt:
+			r.Verified++
+			r.Imported++
+			r.Repaired++
+			r.Bytes += w.Size
 		case missing:
+			if j.lost[w.Name] {
+				continue
+			}
 			reason := manifest.Absent
 			if w.damaged {
 				reason = manifest.DamagedPack
@@ -32,6 +43,10 @@ func (j *job) receipt(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(r.Missing, func(a, b manifest.WantPack) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	if r.Set != "" {
+		r.Arrived, r.Custody = j.arrived(), j.heads()
+	}
+	j.mend()
 	b, err := r.Encode()
 	if err != nil {
 		return fmt.Errorf("writing the receipt: %w", err)
@@ -61,4 +76,49 @@ func (j *job) set() (set manifest.ID) {
 		set = t.label.Set
 	}
 	return set
+}
+
+// arrived are the numbers of the disks that were read, ascending.
+func (j *job) arrived() (numbers []int) {
+	for _, t := range j.trees {
+		numbers = append(numbers, t.label.Disk)
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers)
+}
+
+// notHere are the numbers of the disks of the set that were not read; none when the sources are not of one set.
+func (j *job) notHere() (numbers []int) {
+	set, disks := j.set(), 0
+	if set == "" {
+		return nil
+	}
+	for _, l := range j.links {
+		if l.Manifest.Set == set {
+			disks = max(disks, l.Manifest.Disks)
+		}
+	}
+	for _, t := range j.trees {
+		disks = max(disks, t.label.Disks)
+	}
+	here := j.arrived()
+	for n := 1; n <= disks; n++ {
+		if !slices.Contains(here, n) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// mend marks the damage to packs that the vault has all the same.
+func (j *job) mend() {
+	bad := map[string]bool{}
+	for _, w := range j.wants {
+		if w.state == missing && !j.lost[w.Name] {
+			bad[manifest.PackName(j.machine.Machine, w.Name)] = true
+		}
+	}
+	for i, d := range j.done.Damaged {
+		j.done.Damaged[i].Mended = !bad[d.Name]
+	}
 }

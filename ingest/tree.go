@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"slices"
+	"sync"
 
 	"waybill/manifest"
 	"waybill/seed/disk"
@@ -17,6 +20,46 @@ type tree struct {
 	vault    *manifest.Vault
 	label    *disk.Label // nil for a tree that is no disk
 	machines []manifest.ID
+
+	mu   sync.Mutex
+	gone error // why the source gives nothing any more; guarded by mu
+}
+
+// alive tells whether a source still gives its waybill.json, from the medium where that can be had. One that once did
+// not is not asked again.
+func (t *tree) alive(ctx context.Context) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gone == nil {
+		if err := t.probe(ctx); err != nil && ctx.Err() == nil {
+			t.gone = err
+		}
+	}
+	return t.gone == nil
+}
+
+func (t *tree) probe(ctx context.Context) error {
+	medium, ok := t.Reader.(interface {
+		OpenUncached(name string) (*os.File, error)
+	})
+	if !ok {
+		_, err := manifest.OpenVault(ctx, t)
+		return err
+	}
+	f, err := medium.OpenUncached(manifest.VaultName)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.Discard, io.LimitReader(f, 64<<10))
+	return err
+}
+
+// left is why the source is gone; nil while it isn't.
+func (t *tree) left() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.gone
 }
 
 // openTree reads who a source belongs to.

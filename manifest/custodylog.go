@@ -25,6 +25,21 @@ type CustodyError struct {
 func (e *CustodyError) Error() string { return fmt.Sprintf("custody entry %d: %v", e.Number, e.Err) }
 func (e *CustodyError) Unwrap() error { return e.Err }
 
+// CustodyErrors are the bad entries that an error of ReadCustody or CopyCustody names; none for an error of another kind.
+func CustodyErrors(err error) (list []*CustodyError) {
+	switch e := err.(type) {
+	case *CustodyError:
+		return []*CustodyError{e}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			list = append(list, CustodyErrors(inner)...)
+		}
+	case interface{ Unwrap() error }:
+		return CustodyErrors(e.Unwrap())
+	}
+	return list
+}
+
 // AppendCustody adds an entry to the log of the disk that c names, signed by signer, and returns it as it was written: with number,
 // previous entry, key and digest. It is durable on return. Several may append at once: each entry gets a number of its own.
 // c.Disk and the ids must be set. It fails with ErrFormat for an entry that can't be written.

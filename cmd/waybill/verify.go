@@ -24,34 +24,36 @@ type verifyFlags struct {
 func newVerify(a *app) *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify DISK|VAULT|POINT",
-		Short: "check a disk, a vault or a recovery point",
-		Long: `Checks a disk or a vault, without keys: every signature, every link of each machine's chain, every pack against its name. With
---data it takes the passphrase, too, and opens, decompresses and hashes every chunk of one machine's packs, looks up
+		Use:   "verify DISK...|VAULT|POINT",
+		Short: "check disks, a vault or a recovery point",
+		Long: ingestcmd.VerifyHelp + `
+
+With --data it takes the passphrase, too, and opens, decompresses and hashes every chunk of one machine's packs, looks up
 all that its recovery points refer to, and tries the keys: what passes restores.
 
 Of a recovery point it checks that it would restore, all of it, without writing anything; that takes the passphrase.`,
 		Example: `  waybill verify /mnt/disk1
+  waybill verify /mnt/disk1 /mnt/disk2 /mnt/disk3
   waybill verify --data /srv/vault
   waybill verify latest
   waybill verify --json /srv/vault`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args[0], &f) },
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args, &f) },
 	}
 	cmd.Flags().BoolVar(&f.data, "data", false, "open every chunk, too; takes the passphrase")
 	f.read.flags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) verify(ctx context.Context, what string, f *verifyFlags) error {
-	if !isTree(what) {
-		return a.verifyPoint(ctx, what, f)
+func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
+	if !isTree(what[0]) && len(what) == 1 {
+		return a.verifyPoint(ctx, what[0], f)
 	}
-	err := ingestcmd.VerifyTree(ctx, a.out, what)
+	err := ingestcmd.VerifyTrees(ctx, a.out, what)
 	if !f.data || ctx.Err() != nil {
 		return err
 	}
-	f.read.from = []string{what}
+	f.read.from = what
 	return errors.Join(err, a.verifyData(ctx, f))
 }
 

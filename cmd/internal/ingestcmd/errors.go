@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"waybill/ingest"
+	"waybill/ingest/carrier"
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -18,9 +19,13 @@ var Rules = []cli.Rule{
 	{Is: ingest.ErrUnregistered, Code: cli.BadSignature, Hint: "the machine must be registered in this vault; if it is, the disk is not from it"},
 	{Is: manifest.ErrSignature, Code: cli.BadSignature, Hint: "it was not written by this machine, or changed since; get it from another copy"},
 	{Is: manifest.ErrChain, Code: cli.ChainConflict, Hint: "two machines have written as one; `waybill manifest show` tells which commits there are"},
+	{As: as[*ingest.GoneError], Code: cli.Incomplete, Hint: "connect it again and run the same again: what is done is kept"},
+	{As: mendable, Code: cli.Damaged, Hint: "nothing is lost: ingest rebuilds it, from the same disks together"},
 	{As: as[*ingest.DamagedError], Code: cli.Damaged, Hint: "everything else is good; the machine must send what is damaged again"},
 	{Is: manifest.ErrFormat, Code: cli.Damaged, Hint: "get it from another copy; `waybill verify` tells what else is damaged"},
+	{As: notHere, Code: cli.Incomplete, Hint: "give it the other disks of the set, best all that there are at once: with their parity they make up for each other"},
 	{As: as[*ingest.IncompleteError], Code: cli.Incomplete, Hint: "ingest the other disks of the set; everything that is there is good"},
+	{Is: carrier.ErrLog, Code: cli.Failed, Hint: "a Data Box log is XML; is it complete? `help reconcile` tells which logs are known"},
 	{Is: ingest.ErrEmpty, Code: cli.NoVault, Hint: "is it the right disk, and mounted? A disk has a label.json and a waybill.json at its top"},
 	{As: noTree, Code: cli.NoVault, Hint: "is it the right directory, and mounted? A disk or vault has a waybill.json at its top"},
 }
@@ -29,6 +34,19 @@ var Rules = []cli.Rule{
 func noTree(err error) bool {
 	var p *fs.PathError
 	return errors.As(err, &p) && p.Path == manifest.VaultName && errors.Is(p, fs.ErrNotExist)
+}
+
+// mendable knows the error of a tree that has nothing but damage that can be made good.
+func mendable(err error) bool {
+	var d *ingest.DamagedError
+	var i *ingest.IncompleteError
+	return errors.As(err, &d) && d.Mendable() && !errors.As(err, &i) && !errors.Is(err, manifest.ErrFormat)
+}
+
+// notHere knows the error of a set of which some disks have not been given.
+func notHere(err error) bool {
+	var i *ingest.IncompleteError
+	return errors.As(err, &i) && len(i.NotHere) > 0
 }
 
 func as[T error](err error) bool {
@@ -40,4 +58,7 @@ func as[T error](err error) bool {
 var Lines = []cli.LineType{
 	{Type: "ingest", Says: "what was done for one machine, from ingest", Example: IngestLine{}},
 	{Type: "verify", Says: "what was found in a disk or vault, from verify", Example: VerifyLine{}},
+	{Type: "set", Says: "what was found of disks together, from verify", Example: SetLine{}},
+	{Type: "reconcile", Says: "what a carrier's logs say of the packs that were sent, from ingest reconcile", Example: ReconcileLine{}},
+	{Type: "custody", Says: "an entry of a disk's custody log, from custody", Example: CustodyLine{}},
 }

@@ -11,7 +11,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +27,7 @@ import (
 
 // Ingest returns the command that imports disks, under the given name.
 func Ingest(out *cli.Output, use string) *cobra.Command {
-	var address string
+	var address, note string
 	cmd := &cobra.Command{
 		Use:   use + " DISK...",
 		Short: "check disks that arrived, and import them into the vault",
@@ -32,11 +35,14 @@ func Ingest(out *cli.Output, use string) *cobra.Command {
 its name. It takes no key to do so, and can't read what is in the packs. A DISK is a mounted disk, or any
 directory that a carrier filled with a disk's tree.
 
-Disks may come in any order, one by one or several at once, again, or after an interruption. What is
-damaged or missing goes on the want list of a signed receipt, which the machine reads; everything else is imported.
-The exit code is 21 as long as packs are missing, because another disk of the set has not arrived.`,
+Disks may come in any order, one by one or several at once, again, or after an interruption. Best give all that there are
+at once: a pack that is damaged, or on a disk that was lost, is rebuilt from the parity of all of them together, and of what the vault has. What
+can't be rebuilt goes on the want list of a signed receipt, which the machine reads; everything else is imported.
+The exit code is 21 as long as packs are missing, because another disk of the set has not arrived.
+
+What was done is noted in each disk's custody log, in the vault and on the disk if it can be written; see "custody".`,
 		Example: fmt.Sprintf(`  %[1]s --vault /srv/vault /mnt/disk1
-  %[1]s --vault /srv/vault /mnt/disk2 /mnt/disk3
+  %[1]s --vault /srv/vault --note "UPS 1Z999AA10123456784" /mnt/disk2 /mnt/disk3
   WAYBILL_VAULT=/srv/vault %[1]s --json /mnt/disk1`, path(use)),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, disks []string) error {
@@ -46,10 +52,12 @@ The exit code is 21 as long as packs are missing, because another disk of the se
 			if address == "" {
 				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
 			}
-			return run(cmd.Context(), out, address, disks)
+			return run(cmd.Context(), out, address, note, disks)
 		},
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
+	cmd.AddCommand(Reconcile(out, path(use)))
+	cmd.Flags().StringVar(&note, "note", "", "a line of `TEXT` for the disks' custody logs, such as a tracking number")
 	return cmd
 }
 
@@ -71,13 +79,18 @@ type IngestLine struct {
 	Imported    int                 `json:"imported"`
 	Present     int                 `json:"present"`
 	Bytes       int64               `json:"bytes"`
+	Repaired    int                 `json:"repaired"` // of those imported: rebuilt from parity
+	Arrived     []int               `json:"disks"`    // of the set, that were read
 	Missing     []manifest.WantPack `json:"missing"`
 	MissingRuns []int               `json:"missing_commits"`
 	Damaged     []string            `json:"damaged"`
 	Receipt     string              `json:"receipt"` // its name in the vault
 }
 
-func run(ctx context.Context, out *cli.Output, address string, disks []string) error {
+func run(ctx context.Context, out *cli.Output, address, note string, disks []string) error {
+	if utf8.RuneCountInString(note) > 200 || strings.ContainsFunc(note, unicode.IsControl) {
+		return cli.Errorf(cli.Usage, "--note is one line of at most 200 characters")
+	}
 	v, err := vault.Open(address)
 	if errors.Is(err, fs.ErrNotExist) {
 		return cli.Errorf(cli.NoVault, "there is no vault at %s", address).Hinted("is its file system mounted?")
@@ -86,22 +99,18 @@ func run(ctx context.Context, out *cli.Output, address string, disks []string) e
 		return err
 	}
 	defer v.Close()
-	var sources []ingest.Source
-	for _, name := range disks {
-		d, err := durable.Open(name)
-		if err != nil {
-			return cli.Errorf(cli.NoVault, "opening the disk %s: %w", name, err).Hinted("is it mounted?")
-		}
-		defer d.Close()
-		sources = append(sources, ingest.Source{Name: name, Reader: d})
+	sources, done, err := openSources(disks)
+	if err != nil {
+		return err
 	}
+	defer done()
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("looking for this host's name: %w", err)
 	}
 	p := &ingest.Progress{}
 	stop := out.Progress(sample("importing", p))
-	report, err := ingest.Import(ctx, v, sources, ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Progress: p})
+	report, err := ingest.Import(ctx, v, sources, ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Note: note, Progress: p})
 	stop()
 	if report != nil {
 		for _, m := range report.Machines {
@@ -111,6 +120,26 @@ func run(ctx context.Context, out *cli.Output, address string, disks []string) e
 	return err
 }
 
+// openSources opens disks, or whatever has the same tree. The caller calls done in the end.
+func openSources(names []string) (sources []ingest.Source, done func(), err error) {
+	var dirs []*durable.Dir
+	done = func() {
+		for _, d := range dirs {
+			d.Close() // only read from
+		}
+	}
+	for _, name := range names {
+		d, err := durable.Open(name)
+		if err != nil {
+			done()
+			return nil, nil, cli.Errorf(cli.NoVault, "opening %s: %w", name, err).Hinted("is it mounted?")
+		}
+		dirs = append(dirs, d)
+		sources = append(sources, ingest.Source{Name: name, Reader: d})
+	}
+	return sources, done, nil
+}
+
 func sample(phase string, p *ingest.Progress) func() cli.Sample {
 	return func() cli.Sample {
 		return cli.Sample{Phase: phase, Bytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load(), Files: p.Packs.Load(), TotalFiles: p.TotalPacks.Load(), Unit: "pack"}
@@ -118,20 +147,29 @@ func sample(phase string, p *ingest.Progress) func() cli.Sample {
 }
 
 func tell(out *cli.Output, m *ingest.Imported) {
+	for _, text := range m.Warnings {
+		out.Warn("%s", text)
+	}
 	r := m.Receipt
-	l := IngestLine{Machine: m.Machine, Name: m.Name, Set: r.Set, Commits: m.Commits, Verified: r.Verified, Imported: r.Imported, Present: r.Present,
+	l := IngestLine{Machine: m.Machine, Name: m.Name, Set: r.Set, Commits: m.Commits, Verified: r.Verified, Imported: r.Imported, Repaired: r.Repaired,
+		Present: r.Present, Arrived: append([]int{}, r.Arrived...),
 		Bytes: r.Bytes, Missing: append([]manifest.WantPack{}, r.Missing...), MissingRuns: append([]int{}, m.Gaps...), Damaged: damages(m.Damaged), Receipt: m.ReceiptName}
 	out.Answer("ingest", l, func(w io.Writer) {
 		fmt.Fprintf(w, "machine  %s  %s\n", l.Machine, manifest.EscapePath([]byte(l.Name)))
 		fmt.Fprintf(w, "  %s verified, %d imported (%s), %d were there already; %s new\n", cli.Counted(int64(l.Verified), "pack"),
 			l.Imported, cli.Bytes(l.Bytes), l.Present, cli.Counted(int64(l.Commits), "commit"))
+		if l.Repaired > 0 {
+			fmt.Fprintf(w, "  %s of them rebuilt from parity\n", cli.Count(int64(l.Repaired)))
+		}
 		for _, d := range l.Damaged {
 			fmt.Fprintf(w, "  damaged: %s\n", d)
 		}
 		for _, m := range l.Missing {
 			fmt.Fprintf(w, "  missing: pack %s, %s%s\n", m.Name, m.Reason, onDisk(m.Disk))
 		}
-		fmt.Fprintf(w, "  receipt  %s\n", l.Receipt)
+		if l.Receipt != "" {
+			fmt.Fprintf(w, "  receipt  %s\n", l.Receipt)
+		}
 	})
 }
 

@@ -4,28 +4,40 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"waybill/ingest"
 	"waybill/internal/cli"
-	"waybill/internal/durable"
 	"waybill/manifest"
 )
 
 // Verify returns the command that checks disks and vaults without keys.
 func Verify(out *cli.Output) *cobra.Command {
 	return &cobra.Command{
-		Use:   "verify DISK|VAULT",
-		Short: "check a disk or a vault, without keys",
-		Long: `Checks a disk or a vault: every signature, every link of each machine's chain, every pack against its name. All of it is
-read. It takes no key.`,
+		Use:   "verify DISK...|VAULT",
+		Short: "check disks or a vault, without keys",
+		Long: VerifyHelp + `
+
+It takes no key.`,
 		Example: `  waybill-ingest verify /mnt/disk1
+  waybill-ingest verify /mnt/disk1 /mnt/disk2 /mnt/disk3
   waybill-ingest verify --json /srv/vault`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return VerifyTree(cmd.Context(), out, args[0]) },
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return VerifyTrees(cmd.Context(), out, args) },
 	}
 }
+
+// VerifyHelp is what verify does, for the help of both programs.
+const VerifyHelp = `Checks disks or a vault, without keys: every signature, every link of each machine's chain, every pack against its name, and on a
+sealed disk every other file against SHA256SUMS. All of it is read.
+
+Of a disk it says whether it is whole, repairable, because its own parity makes good what is damaged, or what it needs: which packs, of which
+disks. Several disks are read together: one makes up for another where their parity goes across the set, and even for one that is not
+there. Nothing is written: ingest does the repair, into the vault. The exit code is 20 when something is damaged, repairable or not,
+and 21 when something is missing.`
 
 // VerifyLine is what was found in a disk or a vault, as JSON.
 type VerifyLine struct {
@@ -37,6 +49,7 @@ type VerifyLine struct {
 	Packs     int                 `json:"packs"` // found good
 	Bytes     int64               `json:"bytes"`
 	Elsewhere int                 `json:"elsewhere"` // packs that other disks of the set carry
+	Verdict   string              `json:"verdict"`   // whole, repairable, damaged or incomplete
 	Damaged   []string            `json:"damaged"`
 	Missing   []manifest.WantPack `json:"missing"`
 	Extra     []string            `json:"extra"` // files that nothing refers to
@@ -51,27 +64,70 @@ type MachineLine struct {
 	Gaps    []int           `json:"missing_commits"`
 }
 
-// VerifyTree checks a disk or a vault and tells what it found.
-func VerifyTree(ctx context.Context, out *cli.Output, name string) error {
-	d, err := durable.Open(name)
+// SetLine is what was found of several disks together, as JSON.
+type SetLine struct {
+	NotHere []int               `json:"not_here"` // disks of the set
+	Rebuilt int                 `json:"rebuilt"`  // packs of theirs that the others' parity rebuilds
+	Missing []manifest.WantPack `json:"missing"`  // packs of theirs that it doesn't
+}
+
+// VerifyTrees checks disks or a vault and tells what it found.
+func VerifyTrees(ctx context.Context, out *cli.Output, names []string) error {
+	sources, done, err := openSources(names)
 	if err != nil {
-		return cli.Errorf(cli.NoVault, "opening %s: %w", name, err).Hinted("is it mounted?")
+		return err
 	}
-	defer d.Close()
+	defer done()
 	p := &ingest.Progress{}
 	stop := out.Progress(sample("verifying", p))
-	r, err := ingest.Verify(ctx, ingest.Source{Name: name, Reader: d}, ingest.Options{Progress: p})
+	r, err := ingest.VerifySet(ctx, sources, ingest.Options{Progress: p})
 	stop()
 	if r == nil {
 		return err
 	}
-	l := newVerifyLine(r)
-	out.Answer("verify", l, func(w io.Writer) { l.write(w, name) })
+	for _, t := range r.Trees {
+		l := newVerifyLine(t)
+		out.Answer("verify", l, func(w io.Writer) { l.write(w, t.Source) })
+	}
+	for _, flaw := range r.Flaws {
+		out.Warn("parity: %v", flaw)
+	}
+	if len(r.Trees) > 1 {
+		l := SetLine{append([]int{}, r.NotHere...), r.Rebuilt, append([]manifest.WantPack{}, r.Missing...)}
+		out.Answer("set", l, l.write)
+	}
 	return err
 }
 
+func (l *SetLine) write(w io.Writer) {
+	if len(l.NotHere) == 0 {
+		fmt.Fprintln(w, "all disks of the set are here")
+		return
+	}
+	fmt.Fprintf(w, "not here: disk%s of the set\n", numbers(l.NotHere))
+	if l.Rebuilt > 0 {
+		fmt.Fprintf(w, "  %s of theirs can be rebuilt from parity\n", cli.Counted(int64(l.Rebuilt), "pack"))
+	}
+	for _, m := range l.Missing {
+		fmt.Fprintf(w, "  missing: pack %s%s\n", m.Name, onDisk(m.Disk))
+	}
+}
+
+func numbers(list []int) (text string) {
+	for i, n := range list {
+		if i > 0 {
+			text += ","
+		}
+		text += fmt.Sprintf(" %d", n)
+	}
+	if len(list) > 1 {
+		return "s" + text
+	}
+	return text
+}
+
 func newVerifyLine(r *ingest.VerifyReport) *VerifyLine {
-	l := &VerifyLine{Vault: r.Vault, Packs: r.Packs, Bytes: r.Bytes, Elsewhere: r.Elsewhere, Machines: []MachineLine{},
+	l := &VerifyLine{Vault: r.Vault, Verdict: string(r.Verdict()), Packs: r.Packs, Bytes: r.Bytes, Elsewhere: r.Elsewhere, Machines: []MachineLine{},
 		Damaged: damages(r.Damaged), Missing: append([]manifest.WantPack{}, r.Missing...), Extra: []string{}}
 	for _, name := range r.Extra {
 		l.Extra = append(l.Extra, manifest.EscapePath([]byte(name)))
@@ -108,7 +164,31 @@ func (l *VerifyLine) write(w io.Writer, name string) {
 	for _, m := range l.Missing {
 		fmt.Fprintf(w, "  missing: pack %s%s\n", m.Name, onDisk(m.Disk))
 	}
+	fmt.Fprintf(w, "  %s\n", l.sum())
 	if len(l.Extra) > 0 {
 		fmt.Fprintf(w, "  %s that nothing refers to, the first: %s\n", cli.Counted(int64(len(l.Extra)), "file"), l.Extra[0])
 	}
+}
+
+// sum is the verdict in words.
+func (l *VerifyLine) sum() string {
+	switch ingest.Verdict(l.Verdict) {
+	case ingest.Whole:
+		return "whole"
+	case ingest.Repairable:
+		return "repairable: parity or the other disks make good all that is damaged"
+	case ingest.Incomplete:
+		var bytes int64
+		disks := map[int]bool{}
+		for _, m := range l.Missing {
+			bytes += m.Size
+			disks[m.Disk] = true
+		}
+		text := fmt.Sprintf("incomplete: it needs %s, %s", cli.Counted(int64(len(l.Missing)), "pack"), cli.Bytes(bytes))
+		if delete(disks, 0); len(disks) > 0 {
+			text += ", of disk" + numbers(slices.Sorted(maps.Keys(disks)))
+		}
+		return text
+	}
+	return "damaged: something needs another copy"
 }

@@ -1,0 +1,204 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"waybill/manifest"
+	"waybill/seed/disk"
+)
+
+// A custody is the custody log of one disk while it is imported.
+type custody struct {
+	tree *tree
+	log  []manifest.Custody // of the vault
+	off  bool               // nothing can be added to it: the disk's log could not be read
+
+	verified, rebuilt           int // packs; guarded by the job's mu, as are their bytes
+	verifiedBytes, rebuiltBytes int64
+}
+
+// receive brings the logs of the disks into the vault, and notes those that are seen there for the first time.
+func (j *job) receive(ctx context.Context) error {
+	for _, t := range j.trees {
+		if t.label == nil || t.label.Machine != j.machine.Machine || t.left() != nil {
+			continue
+		}
+		c := &custody{tree: t}
+		j.custody = append(j.custody, c)
+		if err := j.carry(ctx, c); err != nil {
+			return err
+		}
+		if !c.off && c.unseen(j.doc.ReceiptKey, j.opts.Note) {
+			if err := j.append(ctx, c, manifest.EventReceived, t.label.Packs, t.label.Bytes, j.opts.Note); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// carry copies a disk's log into the vault's, as far as it is good.
+func (j *job) carry(ctx context.Context, c *custody) error {
+	l, keys := c.tree.label, []manifest.PublicKey{j.machine.SigningKey, j.doc.ReceiptKey}
+	_, err := manifest.CopyCustody(ctx, j.vault, c.tree, l.Machine, l.Set, l.Disk, keys...)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil:
+	case len(manifest.CustodyErrors(err)) > 0:
+		c.off = slices.ContainsFunc(manifest.CustodyErrors(err), func(e *manifest.CustodyError) bool { return unreadable(e.Err) })
+		j.noteSource(ctx, c.tree, fmt.Errorf("its custody log: %w", err))
+	case errors.Is(err, manifest.ErrChain):
+		j.warn("the custody log of %s went on apart from the vault's: %v", c.tree.Name, err)
+	default:
+		c.off = true
+		j.noteSource(ctx, c.tree, err)
+		return nil
+	}
+	c.log, err = manifest.ReadCustody(ctx, j.vault, l.Machine, l.Set, l.Disk, keys...)
+	if bad := manifest.CustodyErrors(err); len(bad) > 0 {
+		j.errs = append(j.errs, fmt.Errorf("in the vault: %w", err))
+		return nil
+	}
+	return err
+}
+
+// unseen tells whether the vault has not noted that the disk is there since its machine had it, or not with this note.
+func (c *custody) unseen(vault manifest.PublicKey, note string) bool {
+	seen := false
+	for _, e := range c.log {
+		switch {
+		case e.Key != vault:
+			seen = false
+		case e.Event == manifest.EventReceived && (note == "" || e.Note == note):
+			seen = true
+		}
+	}
+	return !seen
+}
+
+// append adds an entry to the vault's log.
+func (j *job) append(ctx context.Context, c *custody, event manifest.Event, packs int, bytes int64, note string) error {
+	l := c.tree.label
+	e, err := manifest.AppendCustody(ctx, j.vault, manifest.Custody{Vault: j.doc.Vault, Machine: l.Machine, Set: l.Set, Disk: l.Disk, Event: event,
+		Time: j.opts.Now(), Host: j.opts.Host, Tool: j.opts.Tool, Serial: l.Serial, Note: note, Packs: packs, Bytes: bytes}, j.signer)
+	if err == nil {
+		c.log = append(c.log, e)
+	}
+	return err
+}
+
+// counted notes that a pack was read from a tree and found good.
+func (j *job) counted(t *tree, w *want) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, c := range j.custody {
+		if c.tree == t && w.state == imported {
+			c.verified++
+			c.verifiedBytes += w.Size
+		}
+	}
+}
+
+// countRebuilt notes that a pack was rebuilt: with the disk it was written to, if that is here, else with a disk of parity.
+func (j *job) countRebuilt(w *want) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var to *custody
+	for _, c := range j.custody {
+		if c.tree.carries(w) {
+			to = c
+			break
+		}
+		if to == nil || c.tree.label.Role == disk.RoleParity && to.tree.label.Role != disk.RoleParity {
+			to = c
+		}
+	}
+	if to != nil && w.state == rebuilt {
+		to.rebuilt++
+		to.rebuiltBytes += w.Size
+	}
+}
+
+// attest notes what this run did with the disks, and gives each disk its log.
+func (j *job) attest(ctx context.Context) error {
+	for _, c := range j.custody {
+		if c.off {
+			continue
+		}
+		if err := j.attestDisk(ctx, c); err != nil {
+			return err
+		}
+		j.giveBack(ctx, c)
+	}
+	return ctx.Err()
+}
+
+func (j *job) attestDisk(ctx context.Context, c *custody) error {
+	if c.verified > 0 {
+		if err := j.append(ctx, c, manifest.EventVerified, c.verified, c.verifiedBytes, ""); err != nil {
+			return err
+		}
+	}
+	if c.rebuilt > 0 {
+		if err := j.append(ctx, c, manifest.EventRepaired, c.rebuilt, c.rebuiltBytes, ""); err != nil {
+			return err
+		}
+	}
+	packs, bytes := 0, int64(0)
+	for _, w := range j.wants {
+		if w.state != missing && c.tree.carries(w) {
+			packs++
+			bytes += w.Size
+		}
+	}
+	if packs <= c.imported(j.doc.ReceiptKey) {
+		return nil
+	}
+	return j.append(ctx, c, manifest.EventImported, packs, bytes, "")
+}
+
+// imported is how many of the disk's packs the log says the vault has, since its machine had it.
+func (c *custody) imported(vault manifest.PublicKey) (packs int) {
+	for _, e := range c.log {
+		switch {
+		case e.Key != vault:
+			packs = 0
+		case e.Event == manifest.EventImported:
+			packs = e.Packs
+		}
+	}
+	return packs
+}
+
+// giveBack writes the vault's log to the disk. A disk that can't be written travels on without.
+func (j *job) giveBack(ctx context.Context, c *custody) {
+	to, ok := c.tree.Reader.(manifest.Store)
+	if !ok || c.tree.left() != nil || ctx.Err() != nil {
+		return
+	}
+	l := c.tree.label
+	if _, err := manifest.CopyCustody(ctx, to, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey); err != nil && ctx.Err() == nil {
+		j.warn("the custody log could not be written to %s, only to the vault: %v", c.tree.Name, err)
+	}
+}
+
+// heads are how far the logs of the receipt's disks have come, ascending by disk.
+func (j *job) heads() (heads []manifest.CustodyHead) {
+	for _, n := range j.arrived() {
+		for _, c := range j.custody {
+			if k := len(c.log); c.tree.label.Disk == n && k > 0 {
+				heads = append(heads, manifest.CustodyHead{Disk: n, Number: c.log[k-1].Number, Digest: c.log[k-1].Digest})
+				break
+			}
+		}
+	}
+	return heads
+}
+
+func (j *job) warn(format string, args ...any) {
+	j.done.Warnings = append(j.done.Warnings, fmt.Sprintf(format, args...))
+}

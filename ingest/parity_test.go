@@ -1,0 +1,217 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"waybill/manifest"
+	"waybill/seed/disk"
+	"waybill/seed/disk/parity"
+)
+
+// newParityWorld has a seed on two disks, each with a group of parity over its packs, and a third disk with
+// parity across them: of the packs in the same place on both.
+func newParityWorld(t *testing.T) *world {
+	w := newEmptyWorld(t)
+	w.commit(4, 100_000)
+	w.commit(4, 20_000)
+	across, err := disk.Create(tempDir(t), disk.Label{Vault: vaultID, Machine: machineID, Set: setID, Disk: 3, Disks: 3, Time: when, Role: disk.RoleParity})
+	w.must(err)
+	t.Cleanup(func() { across.Close() })
+	w.register(across, w.signer)
+	w.must(w.disks[0].List(t.Context(), manifest.ManifestsPrefix(machineID), func(name string, _ int64) error {
+		b, err := manifest.ReadObject(t.Context(), w.disks[0], name, 1<<20)
+		w.put(across, name, b)
+		return err
+	}))
+	var on [3][]manifest.Pack
+	for _, p := range w.packs {
+		on[p.Disk] = append(on[p.Disk], p)
+	}
+	for n := 1; n <= 2; n++ {
+		w.protect(n, on[n]...)
+	}
+	w.disks = append(w.disks, across)
+	for i := range on[1] {
+		w.protect(3, on[1][i], on[2][i])
+	}
+	for i, d := range w.disks { // files that were read are kept open, and would be there when they are gone
+		again, err := disk.Open(d.Path())
+		w.must(err)
+		t.Cleanup(func() { again.Close() })
+		w.disks[i] = again
+	}
+	return w
+}
+
+// protect makes a group of packs with one shard on a disk.
+func (w *world) protect(on int, packs ...manifest.Pack) {
+	w.t.Helper()
+	h := &parity.Head{Machine: machineID, Set: setID, Shards: []parity.Shard{{Index: 0, Disk: on}}}
+	for i, p := range packs {
+		h.Members = append(h.Members, parity.Member{Index: i, Disk: p.Disk, Name: manifest.PackName(machineID, p.Name), Size: p.Size})
+	}
+	var shard bytes.Buffer
+	e, err := parity.NewEncoder(h, []io.Writer{&shard}, nil, &parity.Buffers{})
+	w.must(err)
+	w.must(e.Begin(0, parity.Window)) // the tests' packs fit into one
+	for i, m := range h.Members {
+		b, err := manifest.ReadObject(context.Background(), w.disks[m.Disk-1], m.Name, 1<<20)
+		w.must(err)
+		e.Add(i, b)
+	}
+	e.End()
+	table, failed := e.Finish()
+	w.must(errors.Join(failed...))
+	w.put(w.disks[on-1], manifest.ParityTableName(machineID, e.Group()), table)
+	w.put(w.disks[on-1], manifest.ParityShardName(machineID, e.Group(), 0), shard.Bytes())
+}
+
+// paths are where a disk's packs are in the file system.
+func (w *world) paths(disk int) (paths []string) {
+	for _, p := range w.packs {
+		if p.Disk == disk {
+			paths = append(paths, filepath.Join(w.disks[disk-1].Path(), filepath.FromSlash(manifest.PackName(machineID, p.Name))))
+		}
+	}
+	return paths
+}
+
+// A pack that is damaged in any way is rebuilt on its way into the vault.
+func TestRebuildWithinDisk(t *testing.T) {
+	for name, damage := range map[string]func(w *world, path string) error{
+		"a byte changed": func(w *world, path string) error { w.flip(path); return nil },
+		"cut":            func(w *world, path string) error { return os.Truncate(path, 1000) },
+		"gone":           func(w *world, path string) error { return os.Remove(path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newParityWorld(t)
+			w.must(damage(w, w.paths(1)[1]))
+			v, err := Verify(t.Context(), w.sources(1)[0], Options{})
+			var damaged *DamagedError
+			if !errors.As(err, &damaged) || !damaged.Mendable() || v.Verdict() != Repairable || len(v.Damaged) != 1 || v.Packs != 3 {
+				t.Errorf("verify: %+v, %v", v, err)
+			}
+			o := options()
+			o.Progress = &Progress{}
+			r, err := Import(t.Context(), w.vault, w.sources(1, 2), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := r.Machines[0]
+			if m.Receipt.Imported != 8 || m.Receipt.Verified != 8 || m.Receipt.Repaired != 1 || len(m.Damaged) > 1 || len(m.Damaged) == 1 && !m.Damaged[0].Mended {
+				t.Errorf("%+v", m)
+			}
+			if p := o.Progress; p.Packs.Load() != 8 || p.TotalPacks.Load() != 8 || p.Bytes.Load() > p.TotalBytes.Load() {
+				t.Errorf("progress: %d of %d packs, %d of %d bytes", p.Packs.Load(), p.TotalPacks.Load(), p.Bytes.Load(), p.TotalBytes.Load())
+			}
+			w.checkLog(w.vault, 1, "received verified repaired imported")
+			w.checkLog(w.vault, 2, "received verified imported")
+			w.checkVault(0)
+		})
+	}
+}
+
+// The parity across a set makes up for a disk that is lost, whether the others are read together or one by one.
+func TestRebuildLostDisk(t *testing.T) {
+	t.Run("together", func(t *testing.T) {
+		w := newParityWorld(t)
+		v, err := VerifySet(t.Context(), w.sources(3, 1), Options{})
+		var damaged *DamagedError
+		if !errors.As(err, &damaged) || !damaged.Mendable() || v.Rebuilt != 4 || len(v.Missing) != 0 || !slices.Equal(v.NotHere, []int{2}) || len(v.Flaws) != 0 {
+			t.Errorf("verify: %+v, %v", v, err)
+		}
+		r, err := Import(t.Context(), w.vault, w.sources(3, 1), options())
+		if err != nil || r.Machines[0].Receipt.Repaired != 4 || !slices.Equal(r.Machines[0].Receipt.Arrived, []int{1, 3}) {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		w.checkLog(w.vault, 3, "received repaired")
+		w.checkVault(0)
+	})
+	t.Run("one by one", func(t *testing.T) {
+		w := newParityWorld(t)
+		_, err := Import(t.Context(), w.vault, w.sources(1), options())
+		var incomplete *IncompleteError
+		if !errors.As(err, &incomplete) || !slices.Equal(incomplete.NotHere, []int{2}) && !slices.Equal(incomplete.NotHere, []int{2, 3}) {
+			t.Fatal(err)
+		}
+		r, err := Import(t.Context(), w.vault, w.sources(3), options())
+		if err != nil || r.Machines[0].Receipt.Repaired != 4 || r.Machines[0].Receipt.Present != 4 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		w.checkVault(0)
+	})
+	t.Run("damaged twice", func(t *testing.T) { // within disk 1, and disk 2 is lost
+		w := newParityWorld(t)
+		w.flip(w.paths(1)[0])
+		r, err := Import(t.Context(), w.vault, w.sources(1, 3), options())
+		if err != nil || r.Machines[0].Receipt.Repaired != 5 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		w.checkVault(0)
+	})
+}
+
+// Beyond the limit exactly the packs that are lost are missing.
+func TestRebuildBeyond(t *testing.T) {
+	w := newParityWorld(t)
+	gone := w.paths(1)[:2]
+	for _, path := range gone {
+		w.must(os.Remove(path))
+	}
+	v, err := Verify(t.Context(), w.sources(1)[0], Options{})
+	var incomplete *IncompleteError
+	if !errors.As(err, &incomplete) || v.Verdict() != Incomplete || len(v.Missing) != 2 {
+		t.Errorf("verify: %+v, %v", v, err)
+	}
+	r, err := Import(t.Context(), w.vault, w.sources(1, 2), options())
+	if !errors.As(err, &incomplete) || len(incomplete.Missing) != 2 || !slices.Equal(incomplete.NotHere, nil) && !slices.Equal(incomplete.NotHere, []int{3}) {
+		t.Fatal(err)
+	}
+	for _, p := range r.Machines[0].Receipt.Missing {
+		if !strings.HasSuffix(gone[0], p.Name.String()) && !strings.HasSuffix(gone[1], p.Name.String()) {
+			t.Errorf("pack %s is there", p.Name)
+		}
+	}
+	w.checkVault(2)
+	v2, err := VerifySet(t.Context(), w.sources(1, 2, 3), Options{})
+	if err == nil || v2.Trees[0].Verdict() != Repairable || len(v2.NotHere) != 0 {
+		t.Errorf("verify all: %+v, %v", v2.Trees[0], err)
+	}
+	if _, err := Import(t.Context(), w.vault, w.sources(1, 2, 3), options()); err != nil {
+		t.Fatalf("with the parity disk: %v", err)
+	}
+	w.checkVault(0)
+}
+
+// Damaged parity is found, and stops nothing.
+func TestDamagedParity(t *testing.T) {
+	w := newParityWorld(t)
+	w.must(w.disks[0].Seal(t.Context(), w.signer.Public(), 3, "db1", when, nil))
+	if v, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || v.Verdict() != Whole || v.Packs != 4 || len(v.Extra) != 0 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	var shard string
+	w.must(w.disks[0].List(t.Context(), manifest.ParityPrefix(machineID), func(name string, _ int64) error {
+		if _, _, n, ok := manifest.ParseParityName(name); ok && n >= 0 {
+			shard = name
+		}
+		return nil
+	}))
+	w.flip(filepath.Join(w.disks[0].Path(), filepath.FromSlash(shard)))
+	v, err := Verify(t.Context(), w.sources(1)[0], Options{})
+	if err == nil || len(v.Damaged) != 1 || v.Damaged[0].Name != shard || v.Packs != 4 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+		t.Error(err)
+	}
+	w.checkVault(0)
+}
