@@ -56,6 +56,7 @@ vault and the disks of a seed are always left out.`)
 var lineTypes = []cli.LineType{
 	{Type: "vault", Says: "answer of vault create", Example: created{}},
 	{Type: "machine", Says: "answer of register", Example: registered{}},
+	{Type: "plan", Says: "answer of plan: what the source is, how long each way takes, and what to do", Example: planLine{}},
 	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
 	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},
 	{Type: "reissue", Says: "answer of seed --want and --reissue", Example: againLine{}},
