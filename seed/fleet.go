@@ -150,7 +150,19 @@ func (f *fleet) hasRoom(d *disk.Disk, size int64) error {
 	if l.full || f.limit() > 0 && stored > f.limit() {
 		return fmt.Errorf("disk %d (%s) has no room for more: %w", d.Label().Disk, d.Path(), durable.ErrFull)
 	}
-	return d.Room(size, f.o.Parity.Bytes(stored, size))
+	return d.Room(size, f.o.Parity.Bytes(stored, size)+f.onItsWay(d, size, l.stored))
+}
+
+// onItsWay is the room for what the engine still holds when the disks are full, as far as it is more than the disk's own reserve. All disks
+// share it, though not evenly. A small disk keeps half at most: else nothing would go to it.
+func (f *fleet) onItsWay(d *disk.Disk, size, stored int64) int64 {
+	free, err := d.Free()
+	if err != nil {
+		return 0 // Room will tell
+	}
+	n := int64(len(f.data()))
+	share := min(pack.InFlight(int(n)), 2*pack.InFlight(int(n))/n, (free+stored)/2)
+	return max(0, share-min(2*size, disk.Reserve))
 }
 
 // limit is how many bytes of packs a disk may carry so that the smallest parity disk can cover it; 0 without parity disks.

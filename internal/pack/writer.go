@@ -117,6 +117,13 @@ const (
 	slack = 128 << 10
 )
 
+// InFlight is at most how many bytes of data still go to the packs of a Writer with so many lanes after its producers were stopped, when
+// it has as many workers and producers as is the default: what is in frames, what a producer had begun to read, and by how much
+// the packs at hand are larger than they should be, because a frame is.
+func InFlight(lanes int) int64 {
+	return int64(4*runtime.GOMAXPROCS(0)+3*lanes) * (dataFrame + slack)
+}
+
 // NewWriter starts a writer's workers. They run until Close, or until ctx or one of
 // them fails; every method then returns that error.
 func NewWriter(ctx context.Context, cfg Config) *Writer {
