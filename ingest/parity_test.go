@@ -194,7 +194,7 @@ func TestRebuildBeyond(t *testing.T) {
 // Damaged parity is found, and stops nothing.
 func TestDamagedParity(t *testing.T) {
 	w := newParityWorld(t)
-	w.must(w.disks[0].Seal(t.Context(), w.signer.Public(), 3, "db1", when, nil))
+	w.must(disk.Seal(t.Context(), w.disks[:1], disk.SealOptions{Key: w.signer.Public(), Disks: 3, Host: "db1", Now: when}))
 	if v, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || v.Verdict() != Whole || v.Packs != 4 || len(v.Extra) != 0 {
 		t.Fatalf("%+v, %v", v, err)
 	}

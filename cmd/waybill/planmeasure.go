@@ -31,15 +31,15 @@ func (a *app) measureLine(ctx context.Context) (float64, error) {
 		return 0, cli.Errorf(cli.NoVault, "the vault at %s is no directory that is there, and only in one a file can be written and taken away again", address).
 			Hinted("say the bandwidth with --bandwidth RATE")
 	}
-	rate, err := writeSpeed(ctx, address)
+	rate, err := writeRate(ctx, address)
 	if err != nil {
 		return 0, fmt.Errorf("measuring the line to %s: %w", address, err)
 	}
 	return rate, nil
 }
 
-// writeSpeed writes noise to a temporary file in a directory until it knows, in bits a second. The name is one that vaults ignore and tidy away.
-func writeSpeed(ctx context.Context, dir string) (rate float64, err error) {
+// writeRate writes noise to a temporary file in a directory until it knows, in bits a second. The name is one that vaults ignore and tidy away.
+func writeRate(ctx context.Context, dir string) (rate float64, err error) {
 	f, err := os.CreateTemp(dir, ".tmp-measure-")
 	if err != nil {
 		return 0, err

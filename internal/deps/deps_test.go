@@ -59,8 +59,6 @@ var ours = map[string]string{
 	"ingest/carrier":         "manifest",
 	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/heal internal/domain internal/durable",
 	"seed/plan":              "manifest internal/source internal/pack internal/pack/cut internal/catalog seed/disk/parity",
-	"seed":                   "manifest internal/source internal/durable internal/pack internal/catalog internal/domain internal/save seed/disk seed/disk/parity",
-	"incremental":            "manifest internal/source internal/pack internal/catalog internal/save internal/domain internal/durable",
 	"cmd/waybill":            "*",
 	"cmd/waybill-ingest":     "*",
 	"cmd/internal/ingestcmd": "*",
