@@ -17,6 +17,7 @@ func (f *fleet) seal(ctx context.Context, r *Report) error {
 	}
 	f.lostOne()
 	disks := f.working(func(disk.Label) bool { return true })
+	f.o.SealTotal.Store(f.toRead(disks))
 	err := disk.Seal(ctx, disks, disk.SealOptions{Key: f.o.Key, Disks: f.numbers, Host: f.o.Save.Host, Now: f.now(), Scheme: f.o.Parity, Read: &f.o.SealBytes})
 	there := map[int]bool{}
 	for _, d := range disks {
@@ -33,6 +34,19 @@ func (f *fleet) seal(ctx context.Context, r *Report) error {
 		}
 	}
 	return err
+}
+
+// toRead is about how many bytes sealing reads: what is on the disks, and the parity that is made of it.
+func (f *fleet) toRead(disks []*disk.Disk) (n int64) {
+	for _, d := range disks {
+		stored, largest := int64(0), int64(0)
+		d.List(f.ctx, "", func(_ string, size int64) error { // when it fails, sealing will
+			stored, largest = stored+size, max(largest, size)
+			return nil
+		})
+		n += stored + f.o.Parity.Bytes(stored, largest)
+	}
+	return n
 }
 
 // sign begins the disk's custody log: what is on it was written and read back here.

@@ -77,8 +77,8 @@ type Options struct {
 	// Failed is told of each disk that failed and was left behind; may be nil.
 	Failed func(disk.Label, string, error)
 
-	Sealing   func()       // told before disks are sealed; may be nil
-	SealBytes atomic.Int64 // read back so far
+	Sealing              func()       // told before disks are sealed; may be nil
+	SealBytes, SealTotal atomic.Int64 // read back so far, and about how much there is to be
 }
 
 // A Report says what a seed came to.

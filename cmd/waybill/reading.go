@@ -170,6 +170,9 @@ func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Opt
 	for _, t := range r.trees {
 		stores = append(stores, t)
 	}
+	if mend := mendingOf(r.trees, m.Machine); mend != nil {
+		stores = append(stores, mend)
+	}
 	var err error
 	if r.Domain, err = domain.Open(ctx, stores, m, opts); err != nil {
 		return fmt.Errorf("reading the chain of machine %s: %w", m.Machine, err)

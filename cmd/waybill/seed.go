@@ -227,7 +227,7 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 
 // runSeed runs the engine and shows how far it is.
 func (a *app) runSeed(ctx context.Context, o *seed.Options) (r *seed.Report, err error) {
-	err = a.showing(o, func() (err error) {
+	err = a.showing(ctx, o, func() (err error) {
 		r, err = seed.Run(ctx, o)
 		return err
 	})
@@ -235,15 +235,21 @@ func (a *app) runSeed(ctx context.Context, o *seed.Options) (r *seed.Report, err
 }
 
 // showing shows how far a run of the options is, tells of disks that fail, and asks for the next.
-func (a *app) showing(o *seed.Options, run func() error) error {
+func (a *app) showing(ctx context.Context, o *seed.Options, run func() error) error {
 	var sealing atomic.Bool
+	selected := o.Save
+	if last, err := o.Domain.Last(ctx); err == nil && last != nil {
+		selected.SelectAgain(last.Point) // else its end can't be told, and the run will say why
+	}
+	count := a.count(ctx, selected)
+	defer count.stop()
 	saved := saving(o.Save.Progress)
 	show := func() (stop func()) {
 		return a.out.Progress(func() cli.Sample {
 			if sealing.Load() {
-				return cli.Sample{Phase: "reading back", Bytes: o.SealBytes.Load()}
+				return cli.Sample{Phase: "reading back", Bytes: o.SealBytes.Load(), TotalBytes: max(o.SealTotal.Load(), o.SealBytes.Load())}
 			}
-			return saved()
+			return count.total(saved())
 		})
 	}
 	stop := show()
