@@ -59,13 +59,13 @@ func (w *world) protect(on int, packs ...manifest.Pack) {
 		h.Members = append(h.Members, parity.Member{Index: i, Disk: p.Disk, Name: manifest.PackName(machineID, p.Name), Size: p.Size})
 	}
 	var shard bytes.Buffer
-	e, err := parity.NewEncoder(h, []io.Writer{&shard}, nil, &parity.Buffers{})
+	e, err := parity.NewEncoder(h, []io.Writer{&shard}, nil, parity.NewBuffers(parity.Window))
 	w.must(err)
-	w.must(e.Begin(0, parity.Window)) // the tests' packs fit into one
+	w.must(e.Begin(0)) // the tests' packs fit into one
 	for i, m := range h.Members {
 		b, err := manifest.ReadObject(context.Background(), w.disks[m.Disk-1], m.Name, 1<<20)
 		w.must(err)
-		e.Add(i, b)
+		e.Add(i, 0, b)
 	}
 	e.End()
 	table, failed := e.Finish()

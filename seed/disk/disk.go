@@ -3,7 +3,7 @@
 //
 // [Create] begins a disk, [Open] opens one. While it is being filled, packs are streamed
 // onto it under temporary names and published by digest. [Seal] reads everything back
-// from the medium, writes README.txt and SHA256SUMS, and sets the label's state last; a sealed disk is ready
+// from the medium, makes the parity of package parity as it does, writes README.txt and SHA256SUMS, and sets the label's state last; a sealed disk is ready
 // to travel. A disk reads like any store. After an interruption [Disk.Tidy] takes away what was begun
 // and not committed, and filling goes on.
 //

@@ -55,7 +55,7 @@ func golden(t *testing.T, name string, got []byte) {
 // A filler fills one disk.
 type filler struct {
 	*Disk
-	t        *testing.T
+	t        testing.TB
 	signer   *manifest.Signer
 	sequence int
 	head     manifest.Digest
@@ -63,12 +63,12 @@ type filler struct {
 	disks    int // of the set
 }
 
-func newFiller(t *testing.T, path string) *filler {
+func newFiller(t testing.TB, path string) *filler {
 	t.Helper()
 	return newFillerOf(t, path, label())
 }
 
-func newFillerOf(t *testing.T, path string, label Label) *filler {
+func newFillerOf(t testing.TB, path string, label Label) *filler {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "manifest", "testdata", "key.secret"))
 	f := &filler{t: t, disks: 2}

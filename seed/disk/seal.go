@@ -36,9 +36,9 @@ type SealOptions struct {
 // it doesn't give back what was written, or with what manifest.ReadChain says.
 func Seal(ctx context.Context, disks []*Disk, o SealOptions) error {
 	var data, across []*sealing
-	memory := &parity.Buffers{}
+	pieces := parity.NewBuffers(pieceSize)
 	for _, d := range disks {
-		s := &sealing{Disk: d, o: o, memory: memory, digests: map[string]manifest.Digest{}, written: map[string]manifest.Digest{}}
+		s := &sealing{Disk: d, o: o, pieces: pieces, digests: map[string]manifest.Digest{}, written: map[string]manifest.Digest{}}
 		if d.label.Role == RoleParity {
 			across = append(across, s)
 		} else {
@@ -47,6 +47,10 @@ func Seal(ctx context.Context, disks []*Disk, o SealOptions) error {
 	}
 	all := slices.Concat(data, across)
 	each(all, func(s *sealing) error { return s.begin(ctx) })
+	windows := parity.NewBuffers(windowFor(all))
+	for _, s := range all {
+		s.windows = windows
+	}
 	each(data, func(s *sealing) error { return s.plan(ctx) })
 	if alive := living(across); len(alive) > 0 {
 		if err := makeRows(ctx, living(data), alive, o.Scheme); err != nil {
@@ -69,11 +73,32 @@ func Seal(ctx context.Context, disks []*Disk, o SealOptions) error {
 	return errors.Join(errs...)
 }
 
+const (
+	pieceSize = 1 << 20
+	// maxWindow is how much is read of a file before the next of its group is: a disk that turns must not lose its time with seeking. There is one such window
+	// in memory for each shard of a group, and for the shards of two rows.
+	maxWindow = 16 << 20
+)
+
+// windowFor is how large windows are: as the largest pack, if that is small.
+func windowFor(disks []*sealing) int {
+	largest := int64(1)
+	for _, s := range disks {
+		for _, link := range s.chain.Links {
+			for _, p := range link.Manifest.Packs {
+				largest = max(largest, p.Size)
+			}
+		}
+	}
+	return int(min((largest+pieceSize-1)/pieceSize*pieceSize, maxWindow))
+}
+
 // A sealing is one disk being sealed.
 type sealing struct {
 	*Disk
 	o       SealOptions
-	memory  *parity.Buffers
+	pieces  *parity.Buffers // for reading
+	windows *parity.Buffers // for encoding
 	chain   manifest.Chain
 	groups  [][]parity.Member          // of parity within the disk that are to be made
 	written map[string]manifest.Digest // parity, by name: what was written. One goroutine at a time

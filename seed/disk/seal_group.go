@@ -162,7 +162,7 @@ func (s *shard) Write(p []byte) (int, error) {
 }
 
 // encode begins a group's shards on the disks that it names, given in the same order. A disk that can't take its shard fails.
-func encode(h parity.Head, on []*sealing, base *parity.Base, memory *parity.Buffers) (*encoding, error) {
+func encode(h parity.Head, on []*sealing, base *parity.Base, windows *parity.Buffers) (*encoding, error) {
 	e := &encoding{head: h}
 	var out []io.Writer
 	for _, d := range on {
@@ -170,7 +170,7 @@ func encode(h parity.Head, on []*sealing, base *parity.Base, memory *parity.Buff
 		e.shards, out = append(e.shards, w), append(out, w)
 	}
 	var err error
-	if e.Encoder, err = parity.NewEncoder(&h, out, base, memory); err != nil {
+	if e.Encoder, err = parity.NewEncoder(&h, out, base, windows); err != nil {
 		return nil, err
 	}
 	for _, w := range e.shards {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"os"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -22,8 +21,11 @@ type lane struct {
 	files []*reading // by row; nil where the row has none of this disk
 	group *encoding  // nil when none is made
 	queue chan []byte
-	dead  bool // nothing more is read
+	dead  bool // nothing more comes
 }
+
+// window is how much is taken of each file in turn.
+func (l *lane) window() int64 { return int64(l.windows.Size()) }
 
 // A reading is a file being read.
 type reading struct {
@@ -50,7 +52,7 @@ func (l *lane) begin(members []parity.Member) (err error) {
 			r.member = slices.IndexFunc(members, func(m parity.Member) bool { return m.Name == r.name })
 		}
 	}
-	l.group, err = encode(h, on, nil, l.memory)
+	l.group, err = encode(h, on, nil, l.windows)
 	return err
 }
 
@@ -86,10 +88,10 @@ func (l *lane) end(ctx context.Context) {
 	}
 }
 
-// run reads the files of all lanes, and encodes them into the lanes' groups and into rows, of which row k is made of the kth files. One goroutine reads
-// each disk; others hash and encode. A lane that fails is dead, and so are the rows that it has part in.
+// run reads the files of all lanes, and encodes them into the lanes' groups and into rows, of which row k is made of the kth files. For each disk one goroutine
+// reads, and another hashes and encodes. A lane that fails is dead, and so are the rows that it has part in.
 func run(ctx context.Context, lanes []*lane, rows []*row) {
-	steps, length := 0, int64(0)
+	steps, length := len(rows), int64(0)
 	for _, l := range lanes {
 		steps = max(steps, len(l.files))
 		for _, r := range l.files {
@@ -103,38 +105,38 @@ func run(ctx context.Context, lanes []*lane, rows []*row) {
 	}
 	var readers errgroup.Group
 	for _, l := range lanes {
-		l.queue = make(chan []byte, 2)
-		l.dead = l.failed()
-		if !l.dead {
+		l.queue = make(chan []byte, 8)
+		if l.dead = l.failed(); !l.dead {
 			readers.Go(func() error { l.read(ctx, length); return nil })
 		}
 	}
-	for off := int64(0); off < length; off += parity.Window {
+	for off := int64(0); off < length; off += lanes[0].window() {
 		runWindow(lanes, rows, steps, off)
 	}
 	readers.Wait()
 }
 
-// read sends the windows of the lane's files, in the order in which they are wanted. When it fails, it closes the queue early.
+// read sends the pieces of the lane's files, in the order in which they are wanted. When it fails, it closes the queue early.
 func (l *lane) read(ctx context.Context, length int64) {
 	defer close(l.queue)
-	for off := int64(0); off < length; off += parity.Window {
+	for off := int64(0); off < length; off += l.window() {
 		for _, r := range l.files {
-			if r == nil || off >= r.size {
+			if r == nil {
 				continue
 			}
-			buf := l.memory.Get()[:min(parity.Window, r.size-off)]
-			if err := l.readWindow(ctx, r, buf); err != nil {
-				l.memory.Put(buf)
-				l.fail(err)
-				return
+			for at, end := off, min(off+l.window(), r.size); at < end; at += pieceSize {
+				buf := l.pieces.Get()[:min(pieceSize, end-at)]
+				if err := l.readPiece(ctx, r, buf); err != nil {
+					l.fail(err)
+					return
+				}
+				l.queue <- buf
 			}
-			l.queue <- buf
 		}
 	}
 }
 
-func (l *lane) readWindow(ctx context.Context, r *reading, buf []byte) (err error) {
+func (l *lane) readPiece(ctx context.Context, r *reading, buf []byte) (err error) {
 	if l.failed() {
 		return errors.New("given up")
 	}
@@ -143,43 +145,38 @@ func (l *lane) readWindow(ctx context.Context, r *reading, buf []byte) (err erro
 			return err
 		}
 	}
-	n, err := l.window(ctx, r.f, buf)
+	n, err := l.fill(ctx, r.f, buf)
 	if err == nil && n < len(buf) {
 		err = fmt.Errorf("%w: %s has become shorter", ErrMedium, r.name)
 	}
 	return err
 }
 
-// runWindow takes one window of every file, and waits until it is done with: the groups' shards take part in all of them.
+// runWindow takes one window of every file, row by row. The groups' shards take part in all of them.
 func runWindow(lanes []*lane, rows []*row, steps int, off int64) {
 	for _, l := range lanes {
 		if l.group != nil && off < l.group.Length() {
-			l.group.Begin(off, parity.Window) // can't fail without a base
+			l.group.Begin(off) // can't fail without a base
 		}
 	}
-	var work errgroup.Group
-	work.SetLimit(runtime.GOMAXPROCS(0))
+	var ends errgroup.Group
+	ends.SetLimit(1)
 	for k := range steps {
-		windows := make([][]byte, len(lanes))
-		for i, l := range lanes {
-			if k < len(l.files) && l.files[k] != nil && off < l.files[k].size {
-				if !l.dead {
-					windows[i] = <-l.queue
-				}
-				if windows[i] == nil {
-					l.dead = true
-					if k < len(rows) {
-						rows[k].dead = true
-					}
-				}
-			}
+		var across *row
+		if k < len(rows) && rows[k].begin(off) {
+			across = rows[k]
 		}
-		work.Go(func() error {
-			step(lanes, rows, windows, k, off)
-			return nil
-		})
+		if !step(lanes, across, k, off) && k < len(rows) {
+			rows[k].dead = true
+		}
+		switch {
+		case across == nil:
+		case across.dead:
+			across.enc.Drop()
+		default:
+			ends.Go(func() error { across.enc.End(); return nil }) // while the next row is read
+		}
 	}
-	work.Wait()
 	for _, l := range lanes {
 		switch {
 		case l.group == nil || off >= l.group.Length():
@@ -189,30 +186,43 @@ func runWindow(lanes []*lane, rows []*row, steps int, off int64) {
 			l.group.End()
 		}
 	}
+	ends.Wait()
 }
 
-// step hashes and encodes the kth files' windows.
-func step(lanes []*lane, rows []*row, windows [][]byte, k int, off int64) {
-	var across *row
-	if k < len(rows) && rows[k].begin(off) {
-		across = rows[k]
-	}
-	for i, w := range windows {
-		if w == nil {
-			continue
+// step takes the kth files of all lanes, and tells whether it got all.
+func step(lanes []*lane, across *row, k int, off int64) bool {
+	var work errgroup.Group
+	for _, l := range lanes {
+		if k < len(l.files) && l.files[k] != nil && off < l.files[k].size {
+			work.Go(func() error { return l.take(l.files[k], across, off) })
 		}
-		l := lanes[i]
-		r := l.files[k]
-		r.hash.Write(w)
+	}
+	return work.Wait() == nil
+}
+
+// take hashes a window of a file and adds it to the group and the row that are made of it.
+func (l *lane) take(r *reading, across *row, off int64) error {
+	place := 0
+	if across != nil {
+		place = across.place(r.name)
+	}
+	for at, n := 0, int(min(l.window(), r.size-off)); at < n; at += pieceSize {
+		var p []byte
+		if !l.dead {
+			p = <-l.queue
+		}
+		if p == nil {
+			l.dead = true
+			return errors.New("given up")
+		}
+		r.hash.Write(p)
 		if l.group != nil {
-			l.group.Add(r.member, w)
+			l.group.Add(r.member, at, p)
 		}
 		if across != nil {
-			across.enc.Add(across.place(r.name), w)
+			across.enc.Add(place, at, p)
 		}
-		l.memory.Put(w)
+		l.pieces.Put(p)
 	}
-	if across != nil {
-		across.enc.End()
-	}
+	return nil
 }

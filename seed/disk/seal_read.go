@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,8 +20,9 @@ import (
 // sums is the digest of every file but those that change later: as was read already, or read now.
 func (s *sealing) sums(ctx context.Context) ([]Sum, error) {
 	var sums []Sum
+	log := manifest.CustodiesPrefix(s.label.Machine) // goes on after the sealing
 	err := s.List(ctx, "", func(name string, size int64) error {
-		if name != LabelName && name != SumsName {
+		if name != LabelName && name != SumsName && !strings.HasPrefix(name, log) {
 			sums = append(sums, Sum{Name: name, size: size})
 		}
 		return nil
@@ -69,7 +71,7 @@ func (d *Disk) readers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// hash reads a whole file as it is on the medium, as far as the system lets its cache be passed by. It shows each window to look, when there is one.
+// hash reads a whole file as it is on the medium, as far as the system lets its cache be passed by. It shows each piece to look, when there is one.
 func (s *sealing) hash(ctx context.Context, name string, look func(p []byte, off int64) error) (sum manifest.Digest, err error) {
 	f, err := s.OpenUncached(name)
 	if err != nil {
@@ -77,10 +79,10 @@ func (s *sealing) hash(ctx context.Context, name string, look func(p []byte, off
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := s.memory.Get()
-	defer s.memory.Put(buf)
+	buf := s.pieces.Get()
+	defer s.pieces.Put(buf)
 	for off := int64(0); ; {
-		n, err := s.window(ctx, f, buf)
+		n, err := s.fill(ctx, f, buf)
 		h.Write(buf[:n])
 		if err == nil && look != nil {
 			err = look(buf[:n], off)
@@ -94,27 +96,19 @@ func (s *sealing) hash(ctx context.Context, name string, look func(p []byte, off
 	}
 }
 
-// window fills p from the medium, but for a file's end. It fails with ErrMedium.
-func (s *sealing) window(ctx context.Context, f *os.File, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		part := p[n:min(n+1<<20, len(p))]
-		var m int
-		m, err = io.ReadFull(f, part)
-		n += m
-		if s.o.Read != nil {
-			s.o.Read.Add(int64(m))
-		}
-		if ctx.Err() != nil {
-			return n, ctx.Err()
-		}
+// fill fills p from the medium, but for a file's end. It fails with ErrMedium.
+func (s *sealing) fill(ctx context.Context, f *os.File, p []byte) (n int, err error) {
+	n, err = io.ReadFull(f, p)
+	if s.o.Read != nil {
+		s.o.Read.Add(int64(n))
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
+	switch {
+	case ctx.Err() != nil:
+		return n, ctx.Err()
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return n, fmt.Errorf("%w: %w", ErrMedium, err)
 	}
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrMedium, err)
-	}
-	return n, err
+	return n, nil
 }
 
 // verify reads a group's table and those of its shards that are on this disk back, and fails if one is not right. What they are is noted.

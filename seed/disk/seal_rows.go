@@ -271,7 +271,7 @@ func (p *rowPlanner) begin(s *slot) (*row, error) {
 		}}
 	}
 	var err error
-	if r.enc, err = encode(r.head, on, base, p.across[0].memory); err != nil {
+	if r.enc, err = encode(r.head, on, base, p.across[0].windows); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -292,7 +292,7 @@ func (r *row) begin(off int64) bool {
 	if r.dead || off >= r.enc.Length() {
 		return false
 	}
-	r.err = r.enc.Begin(off, parity.Window)
+	r.err = r.enc.Begin(off)
 	r.dead = r.err != nil
 	return !r.dead
 }

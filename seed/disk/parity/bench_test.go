@@ -26,17 +26,17 @@ func BenchmarkEncode(b *testing.B) {
 				h.Shards, out = append(h.Shards, Shard{j, 1}), append(out, io.Discard)
 			}
 			b.SetBytes(Window * int64(scheme.Data))
-			memory := &Buffers{}
+			memory := NewBuffers(Window)
 			for b.Loop() {
 				e, err := NewEncoder(h, out, nil, memory)
 				if err != nil {
 					b.Fatal(err)
 				}
-				if err := e.Begin(0, Window); err != nil {
+				if err := e.Begin(0); err != nil {
 					b.Fatal(err)
 				}
 				for i, p := range data {
-					e.Add(i, p)
+					e.Add(i, 0, p)
 				}
 				e.End()
 				e.Finish()

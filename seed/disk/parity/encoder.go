@@ -9,24 +9,33 @@ import (
 	"waybill/manifest"
 )
 
-// Window is how many bytes of each member are best encoded at a time.
-const Window = 4 << 20
-
-// Buffers are windows of memory that encoders and their callers share. The zero value is ready; it is safe for concurrent use.
-type Buffers struct{ pool sync.Pool }
-
-// Get returns a window of Window bytes, of any content.
-func (b *Buffers) Get() []byte {
-	if w, ok := b.pool.Get().(*[Window]byte); ok {
-		return w[:]
-	}
-	return new([Window]byte)[:]
+// Buffers are pieces of memory of one size that are used again. They are safe for concurrent use.
+type Buffers struct {
+	size int
+	pool sync.Pool // of *[]byte
 }
 
-// Put takes back a window from Get, however it was cut at its end.
-func (b *Buffers) Put(w []byte) { b.pool.Put((*[Window]byte)(w[:Window])) }
+// NewBuffers makes buffers of size bytes.
+func NewBuffers(size int) *Buffers { return &Buffers{size: size} }
 
-// An Encoder makes a group's shards and table from its members, window by window: Begin, Add for each member that reaches
+// Size is the size of each.
+func (b *Buffers) Size() int { return b.size }
+
+// Get returns size bytes of any content.
+func (b *Buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, b.size)
+}
+
+// Put takes back what Get returned, however it was cut at its end.
+func (b *Buffers) Put(w []byte) {
+	w = w[:b.size]
+	b.pool.Put(&w)
+}
+
+// An Encoder makes a group's shards and table from its members, window by window, which are as large as its buffers: Begin, Add for each member that reaches
 // into the window, End; and Finish after the last. Add is safe for concurrent use. Between Begin and End it
 // holds as many windows as there are shards.
 type Encoder struct {
@@ -49,7 +58,7 @@ type Base struct {
 	ReadAt func(shard int, p []byte, off int64) error
 }
 
-// NewEncoder begins a group. Each shard's file is written to its writer. With a base, its members are not added again.
+// NewEncoder begins a group, with windows of memory's size, which is a multiple of Block. Each shard's file is written to its writer. With a base, its members are not added again.
 func NewEncoder(h *Head, out []io.Writer, base *Base, memory *Buffers) (*Encoder, error) {
 	t, err := newTable(h)
 	if err != nil {
@@ -94,11 +103,10 @@ func (e *Encoder) FileSize() int64 { return e.table.FileSize() }
 // Length is how many bytes the windows cover.
 func (e *Encoder) Length() int64 { return e.table.Length() }
 
-// Begin begins the window of n bytes, Window at most, at off, which follows the one before; off is a multiple of Block, and so is n but at the end.
-// It fails when the base can't be read.
-func (e *Encoder) Begin(off, n int64) error {
+// Begin begins the window at off, which follows the one before. It fails when the base can't be read.
+func (e *Encoder) Begin(off int64) error {
 	e.off = off
-	n = min(n, e.table.Length()-off)
+	n := min(int64(e.memory.size), e.table.Length()-off)
 	for j := range e.shards {
 		e.shards[j] = e.memory.Get()[:n]
 		clear(e.shards[j])
@@ -129,12 +137,13 @@ func (e *Encoder) load(j int, window []byte) error {
 	return nil
 }
 
-// Add adds all bytes that a member has in the window; it doesn't keep p.
-func (e *Encoder) Add(member int, p []byte) {
-	e.table.note(member, e.off/Block, p)
+// Add adds a piece of a member's part of the window: p, which begins at the byte at of the window, a multiple of Block, and ends at another or with the
+// member. It doesn't keep p.
+func (e *Encoder) Add(member, at int, p []byte) {
+	e.table.note(member, (e.off+int64(at))/Block, p)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	add(e.shards, e.index, e.table.Members[member].Index, 0, p)
+	add(e.shards, e.index, e.table.Members[member].Index, at, p)
 }
 
 // End writes the window's part of the shards.

@@ -28,7 +28,7 @@ type Set struct {
 	flaws   []error
 	mended  atomic.Int64
 	turns   chan struct{} // as many as may mend at once
-	memory  Buffers
+	memory  *Buffers
 
 	mu      sync.Mutex
 	tables  []*Table        // those used last, in order of use; guarded by mu, as are all below
@@ -56,6 +56,9 @@ type window struct {
 	good mask
 }
 
+// Window is how many bytes of a file are mended at a time.
+const Window = 64 * Block
+
 const (
 	keepTables  = 32 << 20 // bytes
 	keepWindows = 4
@@ -69,6 +72,7 @@ func Open(ctx context.Context, machine manifest.ID, sources []Source) (*Set, err
 		return nil, fmt.Errorf("opening parity: %w", err)
 	}
 	s := &Set{sources: sources, members: map[string][]place{}, flaws: flaws, turns: make(chan struct{}, menders),
+		memory: NewBuffers(Window),
 		broken: map[string]bool{}, absent: map[key]bool{}}
 	slices.SortStableFunc(groups, func(a, b *Group) int { return a.spread() - b.spread() })
 	for _, g := range groups {

@@ -85,9 +85,7 @@ func newFleet(t *testing.T, disks int) *fleet {
 // pack puts a pack of so many random bytes on a disk.
 func (f *fleet) pack(disk int, size int) string {
 	b := make([]byte, size)
-	for i := range b {
-		b[i] = byte(f.rnd.Uint32())
-	}
+	rand.NewChaCha8([32]byte{byte(len(f.packs)), byte(disk), byte(size)}).Read(b)
 	name := manifest.PackName(machineID, manifest.Sum(b))
 	f.packs[name], f.on[name] = b, disk
 	f.disks[disk-1].files[name] = slices.Clone(b)
@@ -118,17 +116,17 @@ func (f *fleet) encode(members, added []Member, base *Base, on []int) (*Table, [
 		files = append(files, &bytes.Buffer{})
 		out = append(out, files[j])
 	}
-	e, err := NewEncoder(h, out, base, &Buffers{})
+	e, err := NewEncoder(h, out, base, NewBuffers(Window))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	for off := int64(0); off < e.Length(); off += Window {
-		if err := e.Begin(off, Window); err != nil {
+		if err := e.Begin(off); err != nil {
 			f.t.Fatal(err)
 		}
 		for _, m := range added {
 			if off < m.Size {
-				e.Add(slices.Index(members, m), f.disks[m.Disk-1].files[m.Name][off:min(off+Window, m.Size)])
+				e.Add(slices.Index(members, m), 0, f.disks[m.Disk-1].files[m.Name][off:min(off+Window, m.Size)])
 			}
 		}
 		e.End()
@@ -407,11 +405,11 @@ func TestExtend(t *testing.T) {
 		t.Errorf("lost are %v", lost)
 	}
 	f.disks[3].files[names[0]] = make([]byte, 1<<20)
-	e, err := NewEncoder(&Head{machineID, setID, all, []Shard{{0, 4}, {1, 5}}}, make([]io.Writer, 2), base, &Buffers{})
+	e, err := NewEncoder(&Head{machineID, setID, all, []Shard{{0, 4}, {1, 5}}}, make([]io.Writer, 2), base, NewBuffers(Window))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Begin(0, Window); err == nil {
+	if err := e.Begin(0); err == nil {
 		t.Error("a row was extended from a shard that is damaged")
 	}
 }
