@@ -121,7 +121,7 @@ func lacks(ctx context.Context, d *domain.Domain, p *domain.Point) bool {
 	return false
 }
 
-// Heal stores again what was in packs that the vault misses, into the vault, before Run: see heal.Run, which tells what it needs of cfg.
+// Heal stores again, into the vault, what was in packs that it misses: see heal.Run, which tells what it needs of cfg. After Run it knows what was moved.
 // Each commit is reported to committed.
 func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, packs []manifest.Pack, committed func(*save.Result) error) (*heal.Report, error) {
 	if s, ok := vault.(streamer); ok {
