@@ -91,7 +91,7 @@ func noise(r *rand.Rand, n int) []byte {
 
 func mixed(t *testing.T, dir string) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for i := range 160 {
+	for i := range 120 {
 		d := filepath.Join(dir, fmt.Sprint(i%12))
 		switch i % 4 {
 		case 0:
@@ -102,7 +102,7 @@ func mixed(t *testing.T, dir string) {
 			write(t, filepath.Join(d, fmt.Sprint("source", i)), text(r, 2000+r.IntN(120<<10)))
 		}
 	}
-	big := noise(r, 2<<20)
+	big := noise(r, 3<<19)
 	write(t, filepath.Join(dir, "3/big"), big)
 	write(t, filepath.Join(dir, "9/copy of big"), big)
 	err := errors.Join(os.Link(filepath.Join(dir, "3/big"), filepath.Join(dir, "7 the same")), os.Symlink("big", filepath.Join(dir, "3/link")))
@@ -116,7 +116,7 @@ func mixed(t *testing.T, dir string) {
 
 func small(t *testing.T, dir string) {
 	r := rand.New(rand.NewPCG(2, 1))
-	for i := range 2200 {
+	for i := range 1500 {
 		write(t, filepath.Join(dir, fmt.Sprint(i/500), fmt.Sprint(i/50), fmt.Sprint("file-", i)), text(r, 100+r.IntN(8000)))
 	}
 }
@@ -124,7 +124,7 @@ func small(t *testing.T, dir string) {
 func database(t *testing.T, dir string) {
 	r := rand.New(rand.NewPCG(3, 1))
 	var b []byte
-	for range 1100 {
+	for range 800 {
 		page := make([]byte, 8<<10)
 		copy(page[24:], noise(r, 1000+r.IntN(500)))
 		copy(page[3000:], text(r, 5000))
@@ -137,13 +137,13 @@ func TestStored(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		make func(*testing.T, string)
-		few  int
-	}{{"mixed", mixed, 6}, {"small", small, 3}, {"database", database, 3}} {
+		kept []int // blocks; 0 for all
+	}{{"mixed", mixed, []int{0, 4}}, {"small", small, []int{2}}, {"database", database, []int{2}}} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			c.make(t, dir)
 			want := seedOf(t, dir)
-			for _, blocks := range []int{0, c.few} {
+			for _, blocks := range c.kept {
 				o := &Options{Roots: []string{dir}, blocks: blocks, Random: 1}
 				s, err := Run(t.Context(), o)
 				if err != nil {
@@ -151,10 +151,10 @@ func TestStored(t *testing.T) {
 				}
 				off := float64(s.Stored.Value)/float64(want) - 1
 				t.Logf("%.1f %% off, of %d; %+v", 100*off, want, *s)
-				if off < -0.1 || off > 0.1 || blocks > 0 && o.Sampled.Load() > s.Bytes.Value*3/4 || s.Rate <= 0 {
+				if off < -0.1 || off > 0.1 || blocks > 0 && s.Sampled > s.Bytes.Value*9/10 || s.Rate <= 0 {
 					t.Errorf("%d blocks: %+v, the seed has %d", blocks, *s, want)
 				}
-				if o.Sampled.Load() == 0 || o.Bytes.Load() != s.Bytes.Value || s.Bytes.Error != 0 {
+				if o.Sampled.Load() != s.Sampled || o.Bytes.Load() != s.Bytes.Value || s.Bytes.Error != 0 {
 					t.Error("progress: ", o.Sampled.Load(), o.Bytes.Load())
 				}
 			}

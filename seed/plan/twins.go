@@ -152,7 +152,7 @@ func (m *meter) print(f file) (sum [sha256.Size]byte, ok bool) {
 		}
 		for _, off := range at {
 			n, _ := r.ReadAt(b[:], off) // a file that became shorter is none's copy
-			m.read += int64(n)
+			m.took(n)
 			h.Write(binary.AppendUvarint(nil, uint64(n)))
 			h.Write(b[:n])
 		}

@@ -66,6 +66,12 @@ func (m *meter) open(f file, use func(*source.File) error) bool {
 	return use(r) == nil
 }
 
+// took counts bytes that were read.
+func (m *meter) took(n int) {
+	m.read += int64(n)
+	m.o.Sampled.Add(int64(n))
+}
+
 func (m *meter) close() {
 	if m.dir != nil {
 		m.dir.Close()
@@ -148,8 +154,7 @@ func (m *meter) block(number int, b *block, seen map[pack.ID]*sighting, exact bo
 			continue
 		}
 		part := m.piece(p)
-		m.o.Sampled.Add(int64(len(part)))
-		m.read += int64(len(part))
+		m.took(len(part))
 		began := time.Now()
 		plain += float64(len(part))
 		for len(part) > 0 {
