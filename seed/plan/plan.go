@@ -12,8 +12,8 @@
 package plan
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -62,7 +62,7 @@ type Survey struct {
 	Rate        float64  `json:"rate"`        // bytes a second that this machine's processors cut and compress
 	Sampled     int64    `json:"sampled"`     // bytes of content that were read
 	Walked      float64  `json:"walked"`      // the part of the directories below the top that was looked at
-	Unreadable  int64    `json:"unreadable"`  // entries that could not be looked at, and are not counted
+	Unreadable  int64    `json:"unreadable"`  // entries that could not be looked at and are not counted, and samples that could not be read
 	Sizes       []Bucket `json:"sizes"`       // of files
 	FirstError  string   `json:"first_error"` // of the unreadable
 }
@@ -81,10 +81,7 @@ func Run(ctx context.Context, o *Options) (*Survey, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Survey{Walked: 1 / parts[len(parts)-1].scale, Unreadable: w.unreadable}
-	if w.first != nil {
-		s.FirstError = w.first.Error()
-	}
+	s := &Survey{Walked: 1 / parts[len(parts)-1].scale}
 	var sum total
 	for _, p := range parts {
 		if err := sum.add(s, p, m); err != nil {
@@ -92,8 +89,13 @@ func Run(ctx context.Context, o *Options) (*Survey, error) {
 		}
 	}
 	sum.finish(s, m)
+	s.Unreadable = w.unreadable + m.failed
+	first := cmp.Or(w.first, m.first)
+	if first != nil {
+		s.FirstError = first.Error()
+	}
 	if s.Files.Value == 0 && w.unreadable > 0 {
-		return nil, errors.Join(fmt.Errorf("nothing of the source can be read"), w.first)
+		return nil, fmt.Errorf("nothing of the source can be read: %w", first)
 	}
 	return s, nil
 }

@@ -18,6 +18,7 @@ import (
 	"waybill/internal/pack/cut"
 	"waybill/internal/pack/index"
 	"waybill/internal/save"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -226,6 +227,28 @@ func TestSelection(t *testing.T) {
 	cancel()
 	if _, err := Run(ctx, &Options{Roots: at("a")}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// What can't be read is told, and taken to be as large as it is.
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	o := &Options{Roots: []string{dir}}
+	m, err := newMeter(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "f"), 0o755); err != nil { // it was a file when it was looked at
+		t.Fatal(err)
+	}
+	s := newStratum(o)
+	for _, name := range []string{"f", "gone"} {
+		s.bytes += 100
+		s.blocks.add(file{dir, name, 100})
+	}
+	ratio, variance, err := s.ratio(m)
+	if ratio != 1 || variance == 0 || err != nil || m.failed != 1 || !errors.Is(m.first, source.ErrReplaced) {
+		t.Error(ratio, variance, err, m.failed, m.first)
 	}
 }
 

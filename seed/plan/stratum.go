@@ -96,6 +96,7 @@ type blocks struct {
 	most   int    // that are kept
 	n      uint64 // blocks so far
 	left   int64  // bytes to the end of the current one
+	pieces int    // of the current one
 	kept   []*block
 	now    *block // the current one, nil when it isn't kept
 }
@@ -114,14 +115,15 @@ type piece struct {
 const (
 	keptBlocks = 384 // at most, and about half as many at least
 	blockSize  = 2 << 20
-	mostPieces = 2048 // of a block: then it is shorter
+	mostPieces = 2048 // of a block, kept or not: then it is shorter
 )
 
 func (b *blocks) add(f file) {
 	for off := int64(0); off < f.size; {
-		if b.left == 0 || b.now != nil && len(b.now.pieces) == mostPieces {
+		if b.left == 0 || b.pieces == mostPieces {
 			b.next()
 		}
+		b.pieces++
 		n := min(f.size-off, b.left)
 		if b.now != nil {
 			b.now.pieces = append(b.now.pieces, piece{f, off, n})
@@ -135,7 +137,7 @@ func (b *blocks) add(f file) {
 func (b *blocks) next() {
 	number := b.n
 	b.n++
-	b.left, b.now = blockSize, nil
+	b.left, b.pieces, b.now = blockSize, 0, nil
 	if !b.chosen(number) {
 		return
 	}

@@ -3,8 +3,13 @@ package plan
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"fmt"
 	"hash/maphash"
+	"io"
+	"io/fs"
 	"math"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -26,7 +31,9 @@ type meter struct {
 	dir    *source.Dir     // the last one opened
 	buf    []byte
 
-	read   int64         // bytes
+	read   int64 // bytes
+	failed int64 // files that could not be read
+	first  error
 	weight int64         // bytes that were cut and compressed
 	spent  time.Duration // on it
 }
@@ -50,20 +57,30 @@ func (m *meter) rate() float64 {
 
 // open calls use with the file; false when it can't be opened or used.
 func (m *meter) open(f file, use func(*source.File) error) bool {
+	err := m.openIn(f, use)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
+		if m.failed++; m.first == nil {
+			m.first = fmt.Errorf("%s: %w", filepath.Join(f.dir, f.name), err)
+		}
+	}
+	return err == nil
+}
+
+func (m *meter) openIn(f file, use func(*source.File) error) error {
 	if m.dir == nil || m.path != f.dir {
 		m.close()
 		d, err := source.OpenDir(f.dir)
 		if err != nil {
-			return false
+			return err
 		}
 		m.dir, m.path = d, f.dir
 	}
 	r, err := m.dir.Open([]byte(f.name))
 	if err != nil {
-		return false
+		return err
 	}
 	defer r.Close()
-	return use(r) == nil
+	return use(r)
 }
 
 // took counts bytes that were read.
@@ -93,7 +110,10 @@ func (s *stratum) ratio(m *meter) (ratio, variance float64, err error) {
 	ratio, variance, err = s.ratioOf(m, map[pack.ID]*sighting{})
 	if ratio == 0 && err == nil && len(m.copied) > 0 { // the samples are all of copies: they compress as what they were copied from
 		clear(m.copied)
-		return s.ratioOf(m, nil)
+		ratio, variance, err = s.ratioOf(m, nil)
+	}
+	if ratio == 0 && err == nil && s.bytes > 0 { // nothing could be read: it is as large as it is, or anything less
+		return 1, 0.25, nil
 	}
 	return ratio, variance, err
 }
