@@ -37,7 +37,8 @@ how many on disks, how many disks it needs, and at which bandwidth both ways tak
 Everything is walked, but only samples are read, at most some hundred MiB. They are cut, compressed and compared as a seed does
 it, and copies of files are looked for by their sizes. What is told with ± is so certain that it is wrong one time of twenty. What large files have in
 common with each other, as images of like machines do, is seen by chance only: then the seed may be smaller. With --sample only a random part of the
-directories is walked, and the error is larger; it is meant for trees of many millions of files.
+directories is walked, and the error is larger; it is meant for trees of many millions of files. Where a few huge files make up
+most of a tree, a sample that misses them tells too little, and its error doesn't know.
 
 Bandwidths are those of the line, a second: bits with a small b, as in 100Mbit, or bytes, as in 12MB. With --hours the line
 may be used at these hours only, or outside of them at --busy. --measure writes a file of up to 64 MiB into the vault of this

@@ -29,7 +29,7 @@ type Options struct {
 	Skip          []string // directories never to be entered
 	OneFileSystem bool
 	Level         pack.Level // of compression
-	Sample        bool       // walk a random part of the directories only
+	Sample        bool       // walk a random part of the directories only; a few huge files may be missed, and the error doesn't know
 	Random        uint64     // what the random choices begin with
 
 	blocks int // for tests: how many are kept
