@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"waybill/manifest"
 	"waybill/seed"
 	"waybill/seed/disk"
+	"waybill/seed/disk/parity"
 )
 
 // A ledger in memory outlives the runs of a test.
@@ -42,7 +44,7 @@ func (l *ledger) Clear() error {
 }
 
 // A disk is pulled out while it is written to, before the first checkpoint or after some. The others go on; what was not durable on it is
-// written again elsewhere, and the disk is sealed when it is there again.
+// written again elsewhere, and the disk is sealed when it is there again. The disk of parity, which is sealed by then, comes to cover it.
 func TestPulledOut(t *testing.T) {
 	for _, after := range []int64{1 << 20, 4 << 20} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
@@ -55,23 +57,46 @@ func TestPulledOut(t *testing.T) {
 				}
 				return false
 			}})
-			disks := []string{t.TempDir(), bad.Dir, t.TempDir()}
+			disks := []string{t.TempDir(), bad.Dir, t.TempDir(), t.TempDir()}
 			var failed []int
 			m.change = func(o *seed.Options) {
+				o.ParityDisks = 1
 				o.Save.CheckpointBytes = 6 << 20
 				o.Failed = func(l disk.Label, _ string, _ error) { failed = append(failed, l.Disk) }
 			}
 			r, err := m.try(t.Context(), disks, root)
 			m.must(err)
-			if fmt.Sprint(failed) != "[2]" || fmt.Sprint(r.Absent) != "[2]" || len(r.Disks) != 2 || r.Point.State != catalog.Complete {
+			if fmt.Sprint(failed) != "[2]" || fmt.Sprint(r.Absent) != "[2]" || len(r.Disks) != 3 || r.Point.State != catalog.Complete {
 				t.Fatalf("failed: %v; %+v", failed, r)
 			}
 			bad.Set(fault.Faults{})
 			m.change = nil
-			_, err = m.try(t.Context(), disks[1:2])
+			_, err = m.try(t.Context(), []string{disks[1], disks[3]})
 			m.must(err)
 			m.check(root, disks...)
+			m.covered(disks[3], disks[:3]...)
 		})
+	}
+}
+
+// covered makes sure that a disk of parity covers all packs of the others.
+func (m *machine) covered(across string, disks ...string) {
+	m.t.Helper()
+	d, err := disk.Open(across)
+	m.must(err)
+	defer d.Close()
+	set, err := parity.Open(m.t.Context(), m.doc.Machine, []parity.Source{{Name: across, Reader: d}})
+	m.must(err)
+	for _, path := range disks {
+		all, err := filepath.Glob(path + "/machines/*/packs/*/*")
+		m.must(err)
+		for _, file := range all {
+			name, err := filepath.Rel(path, file)
+			m.must(err)
+			if !set.Covers(filepath.ToSlash(name)) {
+				m.t.Errorf("%s is not covered by %s", file, across)
+			}
+		}
 	}
 }
 

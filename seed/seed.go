@@ -255,10 +255,7 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 	if err != nil {
 		return nil, err
 	}
-	f.forget(func(d *disk.Disk) bool {
-		l := d.Label()
-		return l.State == disk.Sealed && l.Set == r.Set
-	})
+	sealed := f.setAside(r.Set)
 	if len(fresh) > 0 || len(f.disks) == 0 {
 		return nil, seeded
 	}
@@ -278,7 +275,21 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 			return nil, err
 		}
 	}
+	f.disks = append(f.disks, sealed...)
 	return r, f.seal(ctx, r)
+}
+
+// setAside takes the sealed disks of the set out of the fleet. Those of parity come back to be sealed once more, with what comes later.
+func (f *fleet) setAside(set manifest.ID) (parity []*disk.Disk) {
+	f.forget(func(d *disk.Disk) bool {
+		l := d.Label()
+		mine := l.State == disk.Sealed && l.Set == set
+		if mine && l.Role == disk.RoleParity {
+			parity = append(parity, d)
+		}
+		return mine
+	})
+	return parity
 }
 
 // setOf is the set of the machine's seed; empty when none has been begun.
