@@ -113,7 +113,7 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if f.want || f.reissue != 0 {
 		return a.seedAgain(ctx, w, o, f)
 	}
-	return a.runAndTell(ctx, w, o)
+	return a.runAndTell(ctx, w, o, f)
 }
 
 // begun tells whether a seed is in the chain.
@@ -127,9 +127,9 @@ func begun(c manifest.Chain) bool {
 }
 
 // runAndTell seeds, records what was committed, tells the vault, and says what came of it.
-func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options) error {
+func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *seedFlags) error {
 	began := time.Now()
-	r, err := a.runSeed(ctx, o)
+	r, err := a.runSeed(ctx, o, f)
 	if r == nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 			return err
 		}
 		for i, name := range f.to {
-			root, err := w.place(name, f.container)
+			root, err := place(name, f.container, w.state.Secrets.Vault)
 			if err != nil {
 				return err
 			}
@@ -226,8 +226,8 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 }
 
 // runSeed runs the engine and shows how far it is.
-func (a *app) runSeed(ctx context.Context, o *seed.Options) (r *seed.Report, err error) {
-	err = a.showing(ctx, o, func() (err error) {
+func (a *app) runSeed(ctx context.Context, o *seed.Options, f *seedFlags) (r *seed.Report, err error) {
+	err = a.showing(ctx, o, f, func() (err error) {
 		r, err = seed.Run(ctx, o)
 		return err
 	})
@@ -235,7 +235,7 @@ func (a *app) runSeed(ctx context.Context, o *seed.Options) (r *seed.Report, err
 }
 
 // showing shows how far a run of the options is, tells of disks that fail, and asks for the next.
-func (a *app) showing(ctx context.Context, o *seed.Options, run func() error) error {
+func (a *app) showing(ctx context.Context, o *seed.Options, f *seedFlags, run func() error) error {
 	var sealing atomic.Bool
 	selected := o.Save
 	if last, err := o.Domain.Last(ctx); err == nil && last != nil {
@@ -262,7 +262,7 @@ func (a *app) showing(ctx context.Context, o *seed.Options, run func() error) er
 		o.Next = func(ctx context.Context, why error) ([]string, error) {
 			stop()
 			defer func() { stop = show() }()
-			return a.askForDisk(ctx, why, o)
+			return a.askForDisk(ctx, why, o, f)
 		}
 	}
 	return run()

@@ -33,7 +33,7 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 	began := time.Now()
 	var r *seed.Report
 	var h *heal.Report
-	err = a.showing(ctx, o, func() (err error) {
+	err = a.showing(ctx, o, f, func() (err error) {
 		r, h, err = seed.Reissue(ctx, o, packs)
 		return err
 	})

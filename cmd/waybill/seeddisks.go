@@ -19,9 +19,9 @@ import (
 )
 
 // place is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
-func (w *writing) place(name, container string) (string, error) {
+func place(name, container string, vault manifest.ID) (string, error) {
 	if container == "" {
-		container = databox.ContainerFor(w.state.Secrets.Vault)
+		container = databox.ContainerFor(vault)
 	}
 	p, err := databox.Resolve(name, container)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *app) canAsk() bool {
 }
 
 // askForDisk waits for the directories of further disks.
-func (a *app) askForDisk(ctx context.Context, why error, o *seed.Options) ([]string, error) {
+func (a *app) askForDisk(ctx context.Context, why error, o *seed.Options, f *seedFlags) ([]string, error) {
 	a.out.Say("%v.\nNo disk is left that takes more. Mount the next, and give its directory; several with spaces between them. What is full may be disconnected.\n"+
 		"An empty line ends the seed for now: what is done is kept, and `waybill seed --resume --to DISK` goes on.", why)
 	for in := bufio.NewReader(os.Stdin); ; {
@@ -70,9 +70,12 @@ func (a *app) askForDisk(ctx context.Context, why error, o *seed.Options) ([]str
 		if err != nil {
 			return nil, err
 		}
-		paths, err := resolveDisks(strings.Fields(text), o)
+		paths, err := resolveDisks(strings.Fields(text), f.container, o)
 		if err == nil {
-			return paths, nil
+			err = a.testDisks(ctx, &seed.Options{Disks: paths, Save: o.Save}, f)
+		}
+		if err == nil || ctx.Err() != nil {
+			return paths, err
 		}
 		a.out.Warn("%v", err)
 	}
@@ -94,16 +97,13 @@ func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
 }
 
 // resolveDisks makes sure that the directories that were typed are there.
-func resolveDisks(names []string, o *seed.Options) (paths []string, err error) {
+func resolveDisks(names []string, container string, o *seed.Options) (paths []string, err error) {
 	for _, name := range names {
-		p, err := databox.Resolve(name, databox.ContainerFor(o.Domain.Machine.Vault))
-		if err == nil {
-			err = p.Make()
-		}
+		root, err := place(name, container, o.Domain.Machine.Vault)
 		if err != nil {
 			return nil, err
 		}
-		abs, err := filepath.Abs(p.Root)
+		abs, err := filepath.Abs(root)
 		if err != nil {
 			return nil, err
 		}

@@ -106,7 +106,7 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.runAndTell(ctx, w, o)
+	return a.runAndTell(ctx, w, o, f)
 }
 
 func newSeedLabel(a *app) *cobra.Command {

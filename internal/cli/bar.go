@@ -23,7 +23,11 @@ func (v *bar) show(s Sample) {
 	if total := barTotal(s); total != v.pb.GetMax64() {
 		v.pb.ChangeMax64(total)
 	}
-	v.pb.Describe(s.Phase + ", " + files(s))
+	text := s.Phase
+	if s.Files > 0 || s.TotalFiles > 0 {
+		text += ", " + files(s)
+	}
+	v.pb.Describe(text)
 	v.pb.Set64(s.Bytes)
 	v.out.bar = v
 }
