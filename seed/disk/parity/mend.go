@@ -36,7 +36,7 @@ func (m mask) runs(each func(from, to int)) {
 const (
 	// depth is how many groups are gone through from one to the other for a block: row, disk, row, disk.
 	depth = 4
-	// effort is how many windows of files are read at most to mend one. Two parity disks and a disk with damage in every group take a few hundred;
+	// effort is how many windows of files are read at most to mend one, which bounds the time. Two parity disks and a disk with damage in every group take a few hundred;
 	// tables that were made to keep us busy would take any number.
 	effort = 4096
 	// ahead is how many members are read at once.

@@ -29,6 +29,7 @@ type Set struct {
 	mended  atomic.Int64
 	turns   chan struct{} // as many as may mend at once
 	memory  *Buffers
+	effort  int64 // how many windows of files are read at most to mend one
 
 	mu      sync.Mutex
 	tables  []*Table        // those used last, in order of use; guarded by mu, as are all below
@@ -72,7 +73,7 @@ func Open(ctx context.Context, machine manifest.ID, sources []Source) (*Set, err
 		return nil, fmt.Errorf("opening parity: %w", err)
 	}
 	s := &Set{sources: sources, members: map[string][]place{}, flaws: flaws, turns: make(chan struct{}, menders),
-		memory: NewBuffers(Window),
+		memory: NewBuffers(Window), effort: effort,
 		broken: map[string]bool{}, absent: map[key]bool{}}
 	slices.SortStableFunc(groups, func(a, b *Group) int { return a.spread() - b.spread() })
 	for _, g := range groups {
@@ -254,7 +255,7 @@ func (s *Set) whole(ctx context.Context, name string, t *Table, row int, at int6
 		return nil, err
 	}
 	var left atomic.Int64
-	left.Store(effort)
+	left.Store(s.effort)
 	mended, err := s.mend(ctx, name, at, all&^w.good, w.b, depth, way{left: &left})
 	if err != nil {
 		return nil, err

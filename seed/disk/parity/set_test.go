@@ -72,10 +72,11 @@ type fleet struct {
 	packs map[string][]byte
 	on    map[string]int
 	rnd   *rand.Rand
+	small *Buffers
 }
 
 func newFleet(t *testing.T, disks int) *fleet {
-	f := &fleet{t: t, packs: map[string][]byte{}, on: map[string]int{}, rnd: rand.New(rand.NewPCG(1, uint64(disks)))}
+	f := &fleet{t: t, small: NewBuffers(5 * Block), packs: map[string][]byte{}, on: map[string]int{}, rnd: rand.New(rand.NewPCG(1, uint64(disks)))}
 	for range disks {
 		f.disks = append(f.disks, newTree())
 	}
@@ -116,17 +117,17 @@ func (f *fleet) encode(members, added []Member, base *Base, on []int) (*Table, [
 		files = append(files, &bytes.Buffer{})
 		out = append(out, files[j])
 	}
-	e, err := NewEncoder(h, out, base, NewBuffers(Window))
+	e, err := NewEncoder(h, out, base, f.small)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for off := int64(0); off < e.Length(); off += Window {
+	for off := int64(0); off < e.Length(); off += 5 * Block {
 		if err := e.Begin(off); err != nil {
 			f.t.Fatal(err)
 		}
 		for _, m := range added {
 			if off < m.Size {
-				e.Add(slices.Index(members, m), 0, f.disks[m.Disk-1].files[m.Name][off:min(off+Window, m.Size)])
+				e.Add(slices.Index(members, m), 0, f.disks[m.Disk-1].files[m.Name][off:min(off+5*Block, m.Size)])
 			}
 		}
 		e.End()
@@ -170,7 +171,11 @@ func (f *fleet) open() *Set {
 // check reads all packs, in pieces, and returns those that are lost, sorted.
 func (f *fleet) check() (lost []string) {
 	f.t.Helper()
-	s := f.open()
+	return f.checkBy(f.open())
+}
+
+func (f *fleet) checkBy(s *Set) (lost []string) {
+	f.t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(f.packs)) {
 		got, err := readAll(f.t.Context(), s, name)
 		var l *LostError
