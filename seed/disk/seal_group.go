@@ -120,12 +120,25 @@ func (s *sealing) removeGroups(ctx context.Context, which func(group string) boo
 		}
 		return nil
 	})
+	if err == nil && len(names) > 0 {
+		err = s.unseal()
+	}
 	for _, name := range names {
 		if err == nil {
 			err = s.Remove(ctx, name)
 		}
 	}
 	return err
+}
+
+// unseal sets the label of a disk that is going to be changed: what its SHA256SUMS says will not be true.
+func (s *sealing) unseal() error {
+	if s.label.State != Sealed {
+		return nil
+	}
+	l := s.label
+	l.State = Filling
+	return s.SetLabel(l)
 }
 
 // makeGroup makes parity of files of this disk, which it reads and checks. When it fails the disk has failed.
@@ -174,7 +187,10 @@ func encode(h parity.Head, on []*sealing, base *parity.Base, windows *parity.Buf
 		return nil, err
 	}
 	for _, w := range e.shards {
-		if w.file, err = w.disk.CreateSized(e.FileSize()); err != nil {
+		if err = w.disk.unseal(); err == nil {
+			w.file, err = w.disk.CreateSized(e.FileSize())
+		}
+		if err != nil {
 			e.abort()
 			w.disk.fail(err)
 			return nil, err

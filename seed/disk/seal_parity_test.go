@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -397,6 +398,38 @@ func TestSealStoppedWhileExtending(t *testing.T) {
 	if again := s.files(3); !slices.Equal(slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(again))) {
 		t.Errorf("%d files of parity, then %d", len(after), len(again))
 	}
+	for lost := 1; lost <= 3; lost++ {
+		if got := s.check(lost); got != nil {
+			t.Errorf("without disk %d: lost are %d", lost, len(got))
+		}
+	}
+}
+
+// A disk of parity that is almost full is extended row by row.
+func TestSealExtendsInLittleRoom(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting needs root")
+	}
+	s := newSet(t, "4+1", []int{8, 8}, 1)
+	dir := s.disks[2].Path()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("can't mount here: %v %s", err, out)
+	}
+	t.Cleanup(func() { exec.Command("umount", "-l", dir).Run() })
+	l := s.disks[2].Label()
+	old := s.disks[2]
+	s.disks[2] = newFillerOf(t, dir, l)
+	old.must(old.List(t.Context(), manifest.ManifestsPrefix(machineID), func(name string, _ int64) error {
+		b, err := manifest.ReadObject(t.Context(), old, name, 1<<20)
+		s.disks[2].write(name, b)
+		return err
+	}))
+	s.disks[0].must(s.seal(1, 3))
+	free, err := s.disks[2].Free()
+	s.disks[0].must(err)
+	s.disks[0].must(os.WriteFile(filepath.Join(dir, "FILLED"), make([]byte, free-400<<10), 0o644))
+	s.disks[0].must(s.seal(2, 3))
+	s.checkSums(3)
 	for lost := 1; lost <= 3; lost++ {
 		if got := s.check(lost); got != nil {
 			t.Errorf("without disk %d: lost are %d", lost, len(got))

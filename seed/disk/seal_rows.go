@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"waybill/internal/durable"
 	"waybill/manifest"
 	"waybill/seed/disk/parity"
 )
@@ -79,6 +80,9 @@ func makeRows(ctx context.Context, data, across []*sealing, scheme parity.Scheme
 		size = scheme.Data // read together with the groups within the disks
 	}
 	todo := slices.DeleteFunc(p.slots, func(s *slot) bool { return len(s.added) == 0 })
+	if err := p.loosen(ctx, todo); err != nil {
+		return err
+	}
 	for slots := range slices.Chunk(todo, size) {
 		for len(slots) > 0 && len(living(across)) > 0 && ctx.Err() == nil {
 			var err error
@@ -186,6 +190,46 @@ func (p *rowPlanner) fill() {
 	}
 }
 
+// loosen removes the parity within the disks of parity that is of rows which will be replaced. It would be of no use then, and its room may be needed.
+func (p *rowPlanner) loosen(ctx context.Context, todo []*slot) error {
+	replaced := map[string]bool{}
+	for _, s := range todo {
+		if s.base != nil {
+			for _, shard := range s.base.Shards {
+				replaced[manifest.ParityShardName(s.base.Machine, s.base.Name, shard.Index)] = true
+			}
+		}
+	}
+	for _, d := range p.across {
+		groups, _, err := parity.Groups(ctx, d.label.Machine, []parity.Source{{Name: "", Reader: d.Disk}})
+		if err != nil {
+			return err
+		}
+		gone := map[string]bool{}
+		for _, g := range groups {
+			gone[g.Name] = slices.ContainsFunc(g.Members, func(m parity.Member) bool { return replaced[m.Name] })
+		}
+		if err := d.removeGroups(ctx, func(group string) bool { return gone[group] }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// room is durable.ErrFull when a row that replaces another has no room beside it: then others must be done with first.
+func (p *rowPlanner) room(s *slot) error {
+	for _, d := range living(p.across) {
+		free, err := d.Free()
+		if err != nil {
+			return err
+		}
+		if n := s.length(); s.base != nil && free < n+n/64+pieceSize/4 { // the tables, and the file system's own needs
+			return fmt.Errorf("disk %d has only %d MiB free: %w", d.label.Disk, free>>20, durable.ErrFull)
+		}
+	}
+	return nil
+}
+
 // A row is a slot being written.
 type row struct {
 	*slot
@@ -210,7 +254,11 @@ func (p *rowPlanner) write(ctx context.Context, slots []*slot) (again []*slot, e
 	}
 	slots = slices.DeleteFunc(slots, func(s *slot) bool { return len(s.added) == 0 })
 	alive := len(living(p.across))
-	for _, s := range slots {
+	for i, s := range slots {
+		if err := p.room(s); err != nil && i > 0 {
+			again = slots[i:]
+			break
+		}
 		r, err := p.begin(s)
 		if err != nil && s.base == nil && len(living(p.across)) < alive {
 			return slots, nil // without the disk that failed
