@@ -31,11 +31,11 @@ type set struct {
 
 func newSet(t testing.TB, scheme string, packs []int, across int) *set {
 	t.Helper()
-	return newSetOf(t, scheme, packs, across, 100<<10, 300<<10)
+	return newSetOf(t, scheme, packs, across, 100<<10, 300<<10, func(int) string { return t.TempDir() })
 }
 
-// newSetOf makes disks with so many packs of between low and high bytes.
-func newSetOf(t testing.TB, scheme string, packs []int, across, low, high int) *set {
+// newSetOf makes disks with so many packs of between low and high bytes, in the directories that dir names.
+func newSetOf(t testing.TB, scheme string, packs []int, across, low, high int, dir func(disk int) string) *set {
 	t.Helper()
 	s := &set{t: t, packs: map[string]string{}, on: map[string]int{}, rnd: rand.New(rand.NewPCG(3, 4))}
 	var err error
@@ -48,7 +48,7 @@ func newSetOf(t testing.TB, scheme string, packs []int, across, low, high int) *
 		if i >= len(packs) {
 			l.Role = RoleParity
 		}
-		s.disks = append(s.disks, newFillerOf(t, t.TempDir(), l))
+		s.disks = append(s.disks, newFillerOf(t, dir(i+1), l))
 	}
 	for i, n := range packs {
 		for range n {
@@ -474,7 +474,7 @@ func BenchmarkSeal(b *testing.B) {
 		across int
 	}{{"off", 1, 0}, {"20+1", 1, 0}, {"20+1", 3, 1}} {
 		b.Run(fmt.Sprintf("%s,%d+%d disks", test.scheme, test.data, test.across), func(b *testing.B) {
-			s := newSetOf(b, test.scheme, slices.Repeat([]int{10}, test.data), test.across, 20<<20, 21<<20)
+			s := newSetOf(b, test.scheme, slices.Repeat([]int{10}, test.data), test.across, 20<<20, 21<<20, func(int) string { return b.TempDir() })
 			bytes := 0
 			for _, p := range s.packs {
 				bytes += len(p)
