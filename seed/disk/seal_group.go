@@ -31,7 +31,7 @@ func (s *sealing) plan(ctx context.Context) error {
 	}
 	kept := map[string]bool{}
 	for _, g := range groups {
-		good := acrossDisks(g) // another's business
+		good := g.Across() // another's business
 		if !good {
 			if good, err = s.good(ctx, g, files); err != nil {
 				return err
@@ -68,9 +68,6 @@ func largest(a, b parity.Member) int {
 	return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name))
 }
 
-// acrossDisks tells a row from a group within a disk.
-func acrossDisks(g *parity.Group) bool { return g.Members[0].Disk != g.Shards[0].Disk }
-
 // members are the files of the disk that parity protects, and their sizes: packs, and shards of rows.
 func (s *sealing) members(ctx context.Context) (map[string]int64, error) {
 	files := map[string]int64{}
@@ -87,7 +84,7 @@ func (s *sealing) members(ctx context.Context) (map[string]int64, error) {
 	for _, g := range groups {
 		for _, shard := range g.Shards {
 			name := manifest.ParityShardName(s.label.Machine, g.Name, shard.Index)
-			if size, err := s.Size(ctx, name); err == nil && acrossDisks(g) && shard.Disk == s.label.Disk {
+			if size, err := s.Size(ctx, name); err == nil && g.Across() && shard.Disk == s.label.Disk {
 				files[name] = size
 			}
 		}

@@ -104,7 +104,7 @@ func (p *rowPlanner) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	groups = slices.DeleteFunc(groups, func(g *parity.Group) bool { return !acrossDisks(g) })
+	groups = slices.DeleteFunc(groups, func(g *parity.Group) bool { return !g.Across() })
 	slices.SortStableFunc(groups, func(a, b *parity.Group) int { return len(b.Members) - len(a.Members) })
 	covered := map[string]bool{} // by rows that are good
 	var bad []*parity.Group

@@ -39,8 +39,9 @@ const (
 	// effort is how many windows of files are read at most to mend one, which bounds the time. Two parity disks and a disk with damage in every group take a few hundred;
 	// tables that were made to keep us busy would take any number.
 	effort = 4096
-	// ahead is how many members are read at once.
-	ahead = 4
+	// ahead is how many members of a row are read at once: each is on another disk. Those on one disk are read one after the other, since a
+	// disk that turns is best read so.
+	ahead = 8
 )
 
 // A way is the groups by which a window is being mended, none twice, and what effort is left.
@@ -179,7 +180,10 @@ func (g *solver) release() {
 // readMembers adds what can be read of the other members.
 func (g *solver) readMembers(ctx context.Context) error {
 	e, ctx := errgroup.WithContext(ctx)
-	e.SetLimit(ahead)
+	e.SetLimit(1)
+	if g.table.Across() {
+		e.SetLimit(ahead)
+	}
 	for i := range g.table.Members {
 		if i != g.row {
 			e.Go(func() error { return g.readRow(ctx, i, g.need) })

@@ -21,7 +21,7 @@ func (e *LostError) Error() string {
 
 // A Set reads files from whatever sources have them and mends what is bad, on the way; it changes nothing on the sources. It takes
 // them to be what they were when it was opened. It is safe for concurrent use. Beside the heads of all groups it keeps some tables and
-// windows in memory: some ten windows of 4 MiB and, for each reader that waits for mending, the windows of a few groups' shards.
+// windows in memory: some twenty windows of 4 MiB and, for each reader that waits for mending, the windows of a few groups' shards.
 type Set struct {
 	sources []Source
 	members map[string][]place
@@ -75,21 +75,17 @@ func Open(ctx context.Context, machine manifest.ID, sources []Source) (*Set, err
 	s := &Set{sources: sources, members: map[string][]place{}, flaws: flaws, turns: make(chan struct{}, menders),
 		memory: NewBuffers(Window), effort: effort,
 		broken: map[string]bool{}, absent: map[key]bool{}}
-	slices.SortStableFunc(groups, func(a, b *Group) int { return a.spread() - b.spread() })
-	for _, g := range groups {
-		for row, m := range g.Members {
-			s.members[m.Name] = append(s.members[m.Name], place{g, row})
+	for _, across := range []bool{false, true} { // within a disk is tried first
+		for _, g := range groups {
+			if g.Across() != across {
+				continue
+			}
+			for row, m := range g.Members {
+				s.members[m.Name] = append(s.members[m.Name], place{g, row})
+			}
 		}
 	}
 	return s, nil
-}
-
-// spread is 0 for a group within a disk, which is cheaper to mend by, and 1 for a row.
-func (g *Group) spread() int {
-	if g.Members[0].Disk == g.Shards[0].Disk {
-		return 0
-	}
-	return 1
 }
 
 // Flaws are what was found wrong with tables and listings.

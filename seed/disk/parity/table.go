@@ -116,6 +116,9 @@ func (h *Head) protects(name string) bool {
 	return pack && m == h.Machine
 }
 
+// Across tells a row across disks from a group within a disk.
+func (h *Head) Across() bool { return h.Members[0].Disk != h.Shards[0].Disk }
+
 // Length is the length of the shards.
 func (h *Head) Length() (n int64) {
 	for _, m := range h.Members {
