@@ -60,7 +60,8 @@ type filler struct {
 	sequence int
 	head     manifest.Digest
 	packs    []manifest.Pack
-	disks    int // of the set
+	disks    int               // of the set
+	lost     []manifest.Digest // that the next commit settles
 }
 
 func newFiller(t testing.TB, path string) *filler {
@@ -121,13 +122,13 @@ func (f *filler) commit() {
 	f.t.Helper()
 	f.sequence++
 	slices.SortFunc(f.packs, func(a, b manifest.Pack) int { return bytes.Compare(a.Name[:], b.Name[:]) })
-	m := &manifest.Manifest{Vault: vaultID, Machine: machineID, Set: setID, Disks: f.disks, Sequence: f.sequence, Previous: f.head, Time: when,
+	m := &manifest.Manifest{Vault: vaultID, Machine: machineID, Set: setID, Disks: f.disks, Lost: f.lost, Sequence: f.sequence, Previous: f.head, Time: when,
 		Tool: "test", Packs: f.packs, Record: []byte("sealed")}
 	b, err := m.Encode()
 	f.must(err)
 	sig, err := f.signer.Sign(b)
 	f.must(err)
-	f.head, f.packs = manifest.Sum(b), nil
+	f.head, f.packs, f.lost = manifest.Sum(b), nil, nil
 	for range 2 { // publishing again changes nothing
 		f.must(f.Publish(f.t.Context(), m, f.head, b, sig))
 	}

@@ -223,8 +223,12 @@ func (s *sealing) account(chain manifest.Chain, sums []Sum) (packs int, bytes in
 	for name := range parity {
 		return 0, 0, fmt.Errorf("%w: %s is not there", ErrMedium, name)
 	}
+	lost := chain.Lost()
 	for _, l := range chain.Links {
 		for _, p := range l.Manifest.Packs {
+			if lost[p.Name] {
+				continue // and stored again
+			}
 			if size, ok := sizes[p.Name]; p.Disk == s.label.Disk && (!ok || size != p.Size) {
 				return 0, 0, fmt.Errorf("%w: pack %s of commit %d is not there as it was written", ErrMedium, p.Name, l.Manifest.Sequence)
 			}

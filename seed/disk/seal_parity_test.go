@@ -372,6 +372,38 @@ func TestSealOneByOne(t *testing.T) {
 	}
 }
 
+// Packs that are lost and stored again are missed by nobody, and the rows that they were in go on protecting the others.
+func TestSealWithoutLostPacks(t *testing.T) {
+	s := newSet(t, "4+1", []int{3, 3, 3}, 2)
+	s.disks[0].must(s.seal())
+	for _, name := range s.packsOf(2)[:2] {
+		_, digest, _ := manifest.ParsePackName(name)
+		s.disks[0].lost = append(s.disks[0].lost, digest)
+		s.disks[1].must(s.disks[1].Remove(t.Context(), name))
+		delete(s.packs, name)
+	}
+	for _, f := range s.disks {
+		f.must((&sealing{Disk: f.Disk}).unseal())
+	}
+	for range 4 {
+		s.pack(s.disks[1], 200<<10)
+	}
+	s.commit()
+	s.disks[0].must(s.seal(2, 4, 5))
+	s.checkSums(2)
+	for _, lost := range [][]int{{1}, {2}, {3}} {
+		if got := s.check(lost...); got != nil {
+			t.Errorf("without disks %v: lost are %d", lost, len(got))
+		}
+	}
+	s.disks[0].must(s.seal())
+	for _, lost := range [][]int{{1, 2}, {2, 3}, {1, 3}, {4, 5}} {
+		if got := s.check(lost...); got != nil {
+			t.Errorf("with all sealed again, without disks %v: lost are %d", lost, len(got))
+		}
+	}
+}
+
 // A sealing that stops between the rows that were extended and the removal of the old ones goes on.
 func TestSealStoppedWhileExtending(t *testing.T) {
 	s := newSet(t, "off", []int{3, 3}, 1)

@@ -140,12 +140,14 @@ func (p *rowPlanner) keep(ctx context.Context) error {
 }
 
 // good checks that a row is as it was written, on the disks of parity that are here, and that its members are still there, on those that are. It returns
-// the table if the row can be extended: all its shards are here.
+// the table if the row can be extended: all its shards are here. A row of which a pack is gone goes on protecting what is elsewhere, if some is.
 func (p *rowPlanner) good(ctx context.Context, g *parity.Group) (table *parity.Table, err error) {
-	for _, m := range g.Members {
-		if size, ok := p.packs[m.Disk][m.Name]; p.here[m.Disk] != nil && (!ok || size != m.Size) {
-			return nil, errors.New("it protects a pack that is gone")
-		}
+	gone := slices.ContainsFunc(g.Members, func(m parity.Member) bool {
+		size, ok := p.packs[m.Disk][m.Name]
+		return p.here[m.Disk] != nil && (!ok || size != m.Size)
+	})
+	if gone && !slices.ContainsFunc(g.Members, func(m parity.Member) bool { return p.here[m.Disk] == nil }) {
+		return nil, errors.New("it protects a pack that is gone")
 	}
 	here := 0
 	for _, d := range p.across {
@@ -160,7 +162,7 @@ func (p *rowPlanner) good(ctx context.Context, g *parity.Group) (table *parity.T
 			return nil, err
 		}
 	}
-	if here != len(g.Shards) {
+	if gone || here != len(g.Shards) {
 		return nil, nil
 	}
 	return table, nil
