@@ -23,7 +23,8 @@ type check struct {
 	all     map[string]int64 // every file's size
 	files   map[string]int64 // those not accounted for yet
 	packs   map[string]listed
-	present []listed // packs, and files of parity whose digest is known
+	present []listed                             // packs, and files of parity whose digest is known
+	heads   map[manifest.Custody]manifest.Digest // custody entries that receipts name, by their places
 	gaps    []int
 	errs    []error
 
@@ -129,8 +130,14 @@ func (c *check) receipts(ctx context.Context, id manifest.ID) error {
 		if err == nil {
 			err = manifest.Verify(c.tree.vault.ReceiptKey, b, sig)
 		}
+		var r *manifest.Receipt
 		if err == nil {
-			_, err = manifest.ParseReceipt(b)
+			r, err = manifest.ParseReceipt(b)
+		}
+		if err == nil {
+			for _, h := range r.Custody {
+				c.heads[manifest.Custody{Machine: id, Set: r.Set, Disk: h.Disk, Number: h.Number}] = h.Digest
+			}
 		}
 		if err != nil {
 			c.damaged(name, err)
@@ -141,7 +148,7 @@ func (c *check) receipts(ctx context.Context, id manifest.ID) error {
 	return nil
 }
 
-// custody checks the custody logs of a machine's disks.
+// custody checks the custody logs of a machine's disks. That the end of one is gone, only receipts can tell.
 func (c *check) custody(ctx context.Context, m *manifest.Machine) error {
 	prefix := manifest.CustodiesPrefix(m.Machine)
 	var logs []manifest.Custody
@@ -157,10 +164,14 @@ func (c *check) custody(ctx context.Context, m *manifest.Machine) error {
 	}
 	var errs []error
 	for _, l := range logs {
-		_, err := manifest.ReadCustody(ctx, c.tree, l.Machine, l.Set, l.Disk, m.SigningKey, c.tree.vault.ReceiptKey)
+		log, err := manifest.ReadCustody(ctx, c.tree, l.Machine, l.Set, l.Disk, m.SigningKey, c.tree.vault.ReceiptKey)
 		bad := manifest.CustodyErrors(err)
+		for _, e := range log {
+			c.named(e.Place(), e.Digest)
+		}
 		for _, e := range bad {
 			l.Number = e.Number
+			delete(c.heads, l)
 			if errors.Is(e, manifest.ErrSignature) {
 				errs = append(errs, fmt.Errorf("%s: %w", manifest.CustodyName(l), e.Err))
 			} else {
@@ -171,7 +182,20 @@ func (c *check) custody(ctx context.Context, m *manifest.Machine) error {
 			errs = append(errs, err)
 		}
 	}
+	for place := range c.heads {
+		if place.Machine == m.Machine {
+			c.damaged(manifest.CustodyName(place), fmt.Errorf("a receipt names it: %w", fs.ErrNotExist))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// named compares an entry with what receipts say of it.
+func (c *check) named(place manifest.Custody, d manifest.Digest) {
+	if named, ok := c.heads[place]; ok && named != d {
+		c.damaged(manifest.CustodyName(place), fmt.Errorf("%w: a receipt names another", manifest.ErrChain))
+	}
+	delete(c.heads, place)
 }
 
 // accounted takes the files whose names begin so for known.

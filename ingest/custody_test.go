@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"waybill/manifest"
-	"waybill/seed/disk"
 )
 
 // written adds what the machine notes of a disk.
@@ -76,7 +75,7 @@ func TestCustody(t *testing.T) {
 	w.must(err)
 	w.checkLog(w.vault, 1, all+" received erased written received imported")
 	w.checkVault(0)
-	w.must(disk.Seal(t.Context(), w.disks[:1], disk.SealOptions{Key: w.signer.Public(), Disks: 2, Host: "db1", Now: when}))
+	w.seal(w.disks[0])
 	w.written(1, manifest.EventSealed) // after SHA256SUMS
 	if r, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || r.Verdict() != Whole || len(r.Extra) != 0 {
 		t.Errorf("the disk: %+v, %v", r, err)

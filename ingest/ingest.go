@@ -139,6 +139,9 @@ func (e *IncompleteError) Error() string {
 			byDisk[w.Disk]++
 		}
 		text := fmt.Sprintf("%d packs of %d bytes are missing", n, bytes)
+		if n == 1 {
+			text = fmt.Sprintf("1 pack of %d bytes is missing", bytes)
+		}
 		for _, d := range slices.Sorted(maps.Keys(byDisk)) {
 			if d > 0 {
 				text += fmt.Sprintf(", %d of them from disk %d", byDisk[d], d)
@@ -149,7 +152,10 @@ func (e *IncompleteError) Error() string {
 		}
 		parts = append(parts, text)
 	}
-	if n := len(e.Manifests); n > 0 {
+	switch n := len(e.Manifests); {
+	case n == 1:
+		parts = append(parts, fmt.Sprintf("commit %d is missing", e.Manifests[0]))
+	case n > 1:
 		parts = append(parts, fmt.Sprintf("%d commits are missing, the first is number %d", n, e.Manifests[0]))
 	}
 	return strings.Join(parts, "; ")

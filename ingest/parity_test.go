@@ -1,10 +1,8 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,8 +14,7 @@ import (
 	"waybill/seed/disk/parity"
 )
 
-// newParityWorld has a seed on two disks, each with a group of parity over its packs, and a third disk with
-// parity across them: of the packs in the same place on both.
+// newParityWorld has a seed on two disks, each with parity of its packs, and a third disk with parity across them.
 func newParityWorld(t *testing.T) *world {
 	w := newEmptyWorld(t)
 	w.commit(4, 100_000)
@@ -31,17 +28,8 @@ func newParityWorld(t *testing.T) *world {
 		w.put(across, name, b)
 		return err
 	}))
-	var on [3][]manifest.Pack
-	for _, p := range w.packs {
-		on[p.Disk] = append(on[p.Disk], p)
-	}
-	for n := 1; n <= 2; n++ {
-		w.protect(n, on[n]...)
-	}
 	w.disks = append(w.disks, across)
-	for i := range on[1] {
-		w.protect(3, on[1][i], on[2][i])
-	}
+	w.seal(w.disks...)
 	for i, d := range w.disks { // files that were read are kept open, and would be there when they are gone
 		again, err := disk.Open(d.Path())
 		w.must(err)
@@ -51,27 +39,9 @@ func newParityWorld(t *testing.T) *world {
 	return w
 }
 
-// protect makes a group of packs with one shard on a disk.
-func (w *world) protect(on int, packs ...manifest.Pack) {
+func (w *world) seal(disks ...*disk.Disk) {
 	w.t.Helper()
-	h := &parity.Head{Machine: machineID, Set: setID, Shards: []parity.Shard{{Index: 0, Disk: on}}}
-	for i, p := range packs {
-		h.Members = append(h.Members, parity.Member{Index: i, Disk: p.Disk, Name: manifest.PackName(machineID, p.Name), Size: p.Size})
-	}
-	var shard bytes.Buffer
-	e, err := parity.NewEncoder(h, []io.Writer{&shard}, nil, parity.NewBuffers(parity.Window))
-	w.must(err)
-	w.must(e.Begin(0)) // the tests' packs fit into one
-	for i, m := range h.Members {
-		b, err := manifest.ReadObject(context.Background(), w.disks[m.Disk-1], m.Name, 1<<20)
-		w.must(err)
-		e.Add(i, 0, b)
-	}
-	e.End()
-	table, failed := e.Finish()
-	w.must(errors.Join(failed...))
-	w.put(w.disks[on-1], manifest.ParityTableName(machineID, e.Group()), table)
-	w.put(w.disks[on-1], manifest.ParityShardName(machineID, e.Group(), 0), shard.Bytes())
+	w.must(disk.Seal(context.Background(), disks, disk.SealOptions{Key: w.signer.Public(), Disks: len(w.disks), Host: "db1", Now: when, Scheme: parity.Scheme{Data: 20, Shards: 1}}))
 }
 
 // paths are where a disk's packs are in the file system.
@@ -194,7 +164,6 @@ func TestRebuildBeyond(t *testing.T) {
 // Damaged parity is found, and stops nothing.
 func TestDamagedParity(t *testing.T) {
 	w := newParityWorld(t)
-	w.must(disk.Seal(t.Context(), w.disks[:1], disk.SealOptions{Key: w.signer.Public(), Disks: 3, Host: "db1", Now: when}))
 	if v, err := Verify(t.Context(), w.sources(1)[0], Options{}); err != nil || v.Verdict() != Whole || v.Packs != 4 || len(v.Extra) != 0 {
 		t.Fatalf("%+v, %v", v, err)
 	}

@@ -123,7 +123,7 @@ func newCheck(ctx context.Context, s Source, o Options) (*check, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &check{tree: t, opts: o, packs: map[string]listed{}, good: map[string]bool{}, report: &VerifyReport{Source: s.Name, Vault: t.vault.Vault, Label: t.label}}
+	c := &check{tree: t, opts: o, packs: map[string]listed{}, heads: map[manifest.Custody]manifest.Digest{}, good: map[string]bool{}, report: &VerifyReport{Source: s.Name, Vault: t.vault.Vault, Label: t.label}}
 	if c.files, err = list(ctx, s); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}

@@ -38,7 +38,7 @@ const (
 	EventReceived Event = "received" // first seen at the vault
 	EventVerified Event = "verified" // packs were read and found good
 	EventRepaired Event = "repaired" // packs were rebuilt from parity
-	EventImported Event = "imported" // packs were stored in the vault
+	EventImported Event = "imported" // the vault has so many of the disk's packs
 	EventErased   Event = "erased"
 )
 

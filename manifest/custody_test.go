@@ -66,7 +66,7 @@ func TestCustodyGolden(t *testing.T) {
 	if c, err := ParseCustody(b); err != nil || !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if c, ok := ParseCustodyName(CustodyName(want)); !ok || c.at() != want.at() {
+	if c, ok := ParseCustodyName(CustodyName(want)); !ok || c.Place() != want.Place() {
 		t.Errorf("the name %s: %+v", CustodyName(want), c)
 	}
 	prefix := CustodyPrefix(machineID, setID, 3)

@@ -169,7 +169,7 @@ func readCustody(ctx context.Context, r Reader, place Custody, keys []PublicKey)
 	err = fmt.Errorf("%w: no key to check it by", ErrSignature)
 	for _, key := range keys {
 		if err = Verify(key, b, sig); err == nil {
-			if c, err = ParseCustody(b); err == nil && (c.Key != key || c.at() != place.at()) {
+			if c, err = ParseCustody(b); err == nil && (c.Key != key || c.Place() != place.Place()) {
 				err = fmt.Errorf("%w: it is another's, or belongs elsewhere", ErrFormat)
 			}
 			break
@@ -179,20 +179,25 @@ func readCustody(ctx context.Context, r Reader, place Custody, keys []PublicKey)
 	return c, b, sig, err
 }
 
-// at is the entry's place.
-func (c *Custody) at() Custody {
+// Place is the entry's place, with no other member set.
+func (c *Custody) Place() Custody {
 	return Custody{Machine: c.Machine, Set: c.Set, Disk: c.Disk, Number: c.Number}
 }
 
 // CopyCustody adds to the log in one tree what the log in another has more, as far as each entry is good: signed by one of the keys
 // and following on what is there. It returns how many entries it wrote. When the logs are not one, because both grew apart, it
-// writes nothing and fails with ErrChain.
+// writes nothing and fails with ErrChain. Logs that end alike are not looked at any further.
 func CopyCustody(ctx context.Context, to Store, from Reader, machine, set ID, disk int, keys ...PublicKey) (int, error) {
-	log, bad := ReadCustody(ctx, from, machine, set, disk, keys...)
-	last, err := lastCustody(ctx, to, Custody{Machine: machine, Set: set, Disk: disk})
-	if err != nil {
+	place := Custody{Machine: machine, Set: set, Disk: disk}
+	last, err1 := lastCustody(ctx, to, place)
+	end, err2 := lastCustody(ctx, from, place)
+	if err := errors.Join(err1, err2); err != nil {
 		return 0, fmt.Errorf("custody of disk %d: %w", disk, err)
 	}
+	if end == last {
+		return 0, nil
+	}
+	log, bad := ReadCustody(ctx, from, machine, set, disk, keys...)
 	written := 0
 	for _, c := range log {
 		if c.Number == last.Number && c.Digest != last.Digest || c.Number == last.Number+1 && c.Previous != last.Digest {

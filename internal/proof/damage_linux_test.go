@@ -148,7 +148,17 @@ func TestDamagedDisks(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &spoiled{seeding: s, dirs: dirs, origin: s.root}
-	v.each(func(name string, _ []byte, d damage) (may bool) {
+	v.each(func(name string, good []byte, d damage) (may bool) {
+		if e, ok := manifest.ParseCustodyName(name); ok && d.content == nil { // the end of a log may be gone; the vault's receipts tell
+			e.Number++
+			return !slices.ContainsFunc(dirs, func(dir string) bool {
+				_, err := os.Stat(filepath.Join(dir, manifest.CustodyName(e)))
+				return err == nil
+			})
+		}
+		if strings.Contains(name, "/custody/") { // not in SHA256SUMS
+			return sameText(good, d.content)
+		}
 		_, err := disk.ParseLabel(d.content)
 		return name == disk.LabelName && err == nil // it is for people: their host's name may be written wrongly
 	})

@@ -21,6 +21,7 @@ var Rules = []cli.Rule{
 	{Is: manifest.ErrChain, Code: cli.ChainConflict, Hint: "two machines have written as one; `waybill manifest show` tells which commits there are"},
 	{As: as[*ingest.GoneError], Code: cli.Incomplete, Hint: "connect it again and run the same again: what is done is kept"},
 	{As: mendable, Code: cli.Damaged, Hint: "nothing is lost: ingest rebuilds it, from the same disks together"},
+	{As: both(as[*ingest.DamagedError], notHere), Code: cli.Damaged, Hint: "give it all disks of the set that there are at once: with their parity they make up for each other; the machine sends the rest again"},
 	{As: as[*ingest.DamagedError], Code: cli.Damaged, Hint: "everything else is good; the machine must send what is damaged again"},
 	{Is: manifest.ErrFormat, Code: cli.Damaged, Hint: "get it from another copy; `waybill verify` tells what else is damaged"},
 	{As: notHere, Code: cli.Incomplete, Hint: "give it the other disks of the set, best all that there are at once: with their parity they make up for each other"},
@@ -47,6 +48,11 @@ func mendable(err error) bool {
 func notHere(err error) bool {
 	var i *ingest.IncompleteError
 	return errors.As(err, &i) && len(i.NotHere) > 0
+}
+
+// both knows an error that two rules apply to.
+func both(a, b func(error) bool) func(error) bool {
+	return func(err error) bool { return a(err) && b(err) }
 }
 
 func as[T error](err error) bool {
