@@ -13,6 +13,7 @@ import (
 // A custody is the custody log of one disk while it is imported.
 type custody struct {
 	tree *tree
+	more []*tree            // the same disk's: copies
 	log  []manifest.Custody // of the vault
 	off  bool               // nothing can be added to it: the disk's log could not be read
 
@@ -26,9 +27,8 @@ func (j *job) receive(ctx context.Context) error {
 		if t.label == nil || t.label.Machine != j.machine.Machine || t.left() != nil {
 			continue
 		}
-		c := &custody{tree: t}
-		j.custody = append(j.custody, c)
-		if err := j.carry(ctx, c); err != nil {
+		c := j.custodyOf(t)
+		if err := j.carry(ctx, c, t); err != nil {
 			return err
 		}
 		if !c.off && c.unseen(j.doc.ReceiptKey, j.opts.Note) {
@@ -40,22 +40,35 @@ func (j *job) receive(ctx context.Context) error {
 	return nil
 }
 
+// custodyOf is the log of a disk, of which there may be copies.
+func (j *job) custodyOf(t *tree) *custody {
+	for _, c := range j.custody {
+		if l := c.tree.label; l.Set == t.label.Set && l.Disk == t.label.Disk {
+			c.more = append(c.more, t)
+			return c
+		}
+	}
+	c := &custody{tree: t}
+	j.custody = append(j.custody, c)
+	return c
+}
+
 // carry copies a disk's log into the vault's, as far as it is good.
-func (j *job) carry(ctx context.Context, c *custody) error {
-	l, keys := c.tree.label, []manifest.PublicKey{j.machine.SigningKey, j.doc.ReceiptKey}
-	_, err := manifest.CopyCustody(ctx, j.vault, c.tree, l.Machine, l.Set, l.Disk, keys...)
+func (j *job) carry(ctx context.Context, c *custody, t *tree) error {
+	l, keys := t.label, []manifest.PublicKey{j.machine.SigningKey, j.doc.ReceiptKey}
+	_, err := manifest.CopyCustody(ctx, j.vault, t, l.Machine, l.Set, l.Disk, keys...)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err == nil:
 	case len(manifest.CustodyErrors(err)) > 0:
 		c.off = slices.ContainsFunc(manifest.CustodyErrors(err), func(e *manifest.CustodyError) bool { return unreadable(e.Err) })
-		j.noteSource(ctx, c.tree, fmt.Errorf("its custody log: %w", err))
+		j.noteSource(ctx, t, fmt.Errorf("its custody log: %w", err))
 	case errors.Is(err, manifest.ErrChain):
-		j.warn("the custody log of %s went on apart from the vault's: %v", c.tree.Name, err)
+		j.warn("the custody log of %s went on apart from the vault's: %v", t.Name, err)
 	default:
 		c.off = true
-		j.noteSource(ctx, c.tree, err)
+		j.noteSource(ctx, t, err)
 		return nil
 	}
 	c.log, err = manifest.ReadCustody(ctx, j.vault, l.Machine, l.Set, l.Disk, keys...)
@@ -96,7 +109,7 @@ func (j *job) counted(t *tree, w *want) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, c := range j.custody {
-		if c.tree == t && w.state == imported {
+		if (c.tree == t || slices.Contains(c.more, t)) && w.state == imported {
 			c.verified++
 			c.verifiedBytes += w.Size
 		}
@@ -132,7 +145,9 @@ func (j *job) attest(ctx context.Context) error {
 		if err := j.attestDisk(ctx, c); err != nil {
 			return err
 		}
-		j.giveBack(ctx, c)
+		for _, t := range append([]*tree{c.tree}, c.more...) {
+			j.giveBack(ctx, t)
+		}
 	}
 	return ctx.Err()
 }
@@ -175,14 +190,14 @@ func (c *custody) imported(vault manifest.PublicKey) (packs int) {
 }
 
 // giveBack writes the vault's log to the disk. A disk that can't be written travels on without.
-func (j *job) giveBack(ctx context.Context, c *custody) {
-	to, ok := c.tree.Reader.(manifest.Store)
-	if !ok || c.tree.left() != nil || ctx.Err() != nil {
+func (j *job) giveBack(ctx context.Context, t *tree) {
+	to, ok := t.Reader.(manifest.Store)
+	if !ok || t.left() != nil || ctx.Err() != nil {
 		return
 	}
-	l := c.tree.label
+	l := t.label
 	if _, err := manifest.CopyCustody(ctx, to, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey); err != nil && ctx.Err() == nil {
-		j.warn("the custody log could not be written to %s, only to the vault: %v", c.tree.Name, err)
+		j.warn("the custody log could not be written to %s, only to the vault: %v", t.Name, err)
 	}
 }
 

@@ -102,7 +102,7 @@ type Damage struct {
 
 func (d Damage) String() string {
 	if d.Mended {
-		return fmt.Sprintf("%s in %s: %v; it can be made good", d.Name, d.Where, d.Err)
+		return fmt.Sprintf("%s in %s: %v; parity or another copy makes it good", d.Name, d.Where, d.Err)
 	}
 	return fmt.Sprintf("%s in %s: %v", d.Name, d.Where, d.Err)
 }

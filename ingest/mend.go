@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"runtime"
@@ -74,15 +73,12 @@ func (v *verification) rebuild(ctx context.Context, id manifest.ID, files []list
 	for _, c := range v.checks {
 		sources = append(sources, parity.Source{Name: c.tree.Name, Reader: c.tree.Reader})
 	}
-	set, err := parity.Open(ctx, id, sources)
-	if err != nil && ctx.Err() == nil {
-		v.checks[0].errs = append(v.checks[0].errs, fmt.Errorf("reading parity: %w", err))
-	}
-	if set == nil {
-		return ctx.Err()
+	set, err := openRebuilder(ctx, id, sources)
+	if err != nil {
+		return err
 	}
 	v.report.Flaws = append(v.report.Flaws, set.Flaws()...)
-	files = slices.DeleteFunc(files, func(f listed) bool { return !set.Covers(f.name) })
+	files = slices.DeleteFunc(files, func(f listed) bool { return !set.may(f.name) })
 	for _, f := range files {
 		v.opts.Progress.TotalPacks.Add(1)
 		v.opts.Progress.TotalBytes.Add(f.Size)
@@ -90,7 +86,7 @@ func (v *verification) rebuild(ctx context.Context, id manifest.ID, files []list
 	g, ctx := errgroup.WithContext(ctx)
 	each(ctx, g, runtime.GOMAXPROCS(0), files, func(ctx context.Context, f listed) error {
 		defer v.opts.Progress.Packs.Add(1)
-		err := newFile(ctx, Source{"parity", mended{set}}, f.name, f.Pack, &v.opts.Progress.Bytes).drain(make([]byte, 1<<20))
+		err := newFile(ctx, Source{"parity", set}, f.name, f.Pack, &v.opts.Progress.Bytes).drain(make([]byte, 1<<20))
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.mended[f.name] = err == nil

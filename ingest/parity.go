@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
@@ -30,15 +29,9 @@ func (j *job) rebuildAll(ctx context.Context) error {
 		}
 	}
 	sources = append(sources, parity.Source{Name: theVault, Reader: j.vault})
-	set, err := parity.Open(ctx, j.machine.Machine, sources)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
+	set, err := openRebuilder(ctx, j.machine.Machine, sources)
 	if err != nil {
-		j.errs = append(j.errs, fmt.Errorf("reading parity: %w", err))
-	}
-	if set == nil {
-		return nil
+		return err
 	}
 	for _, flaw := range set.Flaws() {
 		j.warn("parity: %v", flaw)
@@ -46,10 +39,10 @@ func (j *job) rebuildAll(ctx context.Context) error {
 	return j.rebuildFrom(ctx, bad, set)
 }
 
-func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *parity.Set) error {
+func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *rebuilder) error {
 	var covered []*want
 	for _, w := range bad {
-		if set.Covers(manifest.PackName(j.machine.Machine, w.Name)) {
+		if set.may(manifest.PackName(j.machine.Machine, w.Name)) {
 			covered = append(covered, w)
 			if len(w.trees) == 0 {
 				j.opts.Progress.TotalPacks.Add(1)
@@ -59,7 +52,7 @@ func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *parity.Set) err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	each(ctx, g, runtime.GOMAXPROCS(0), covered, func(ctx context.Context, w *want) error {
-		bad, err := j.store(ctx, w, Source{"parity", mended{set}}, rebuilt)
+		bad, err := j.store(ctx, w, Source{"parity", set}, rebuilt)
 		if err == nil && bad == nil {
 			j.countRebuilt(w)
 		}
@@ -71,11 +64,66 @@ func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *parity.Set) err
 	return g.Wait()
 }
 
-// mended reads files as parity makes them.
-type mended struct{ *parity.Set }
+// A rebuilder reads files as parity makes them.
+type rebuilder struct {
+	*parity.Set
+	attainable map[string]bool
+}
+
+// openRebuilder fails only when ctx is done.
+func openRebuilder(ctx context.Context, m manifest.ID, sources []parity.Source) (*rebuilder, error) {
+	set, err := parity.Open(ctx, m, sources)
+	if err != nil {
+		return nil, err
+	}
+	r := &rebuilder{set, map[string]bool{}}
+	for _, s := range sources {
+		for _, prefix := range []string{manifest.PacksPrefix(m), manifest.ParityPrefix(m)} {
+			_ = s.List(ctx, prefix, func(name string, _ int64) error { r.attainable[name] = true; return nil }) // what isn't listed isn't tried
+		}
+	}
+	groups, _, err := parity.Groups(ctx, m, sources)
+	if err != nil {
+		return nil, err
+	}
+	for r.reach(m, groups) {
+	}
+	return r, nil
+}
+
+// reach finds files that can be rebuilt of those that are there, or can be rebuilt themselves; false when there are no more. So
+// nothing is read in vain for disks that are on their way.
+func (r *rebuilder) reach(m manifest.ID, groups []*parity.Group) (more bool) {
+	for _, g := range groups {
+		shards := 0
+		for _, s := range g.Shards {
+			if r.attainable[manifest.ParityShardName(m, g.Name, s.Index)] {
+				shards++
+			}
+		}
+		var lost []string
+		for _, f := range g.Members {
+			if !r.attainable[f.Name] {
+				lost = append(lost, f.Name)
+			}
+		}
+		if len(lost) > shards {
+			continue
+		}
+		for _, name := range lost {
+			r.attainable[name], more = true, true
+		}
+	}
+	return more
+}
+
+// may tells whether it is worth trying to rebuild a file.
+func (r *rebuilder) may(name string) bool { return r.Covers(name) && r.attainable[name] }
 
 // Size implements manifest.Reader.
-func (m mended) Size(_ context.Context, name string) (int64, error) { return m.Set.Size(name), nil }
+func (r *rebuilder) Size(_ context.Context, name string) (int64, error) {
+	return r.Set.Size(name), nil
+}
 
 // List implements manifest.Reader: nothing here is looked for.
-func (m mended) List(context.Context, string, func(string, int64) error) error { return nil }
+func (*rebuilder) List(context.Context, string, func(string, int64) error) error { return nil }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"waybill/manifest"
@@ -183,4 +184,44 @@ func TestDamagedParity(t *testing.T) {
 		t.Error(err)
 	}
 	w.checkVault(0)
+}
+
+// A counter counts what is read of shards.
+type counter struct {
+	manifest.Reader
+	shards atomic.Int64
+}
+
+func (c *counter) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if _, _, shard, ok := manifest.ParseParityName(name); ok && shard >= 0 {
+		c.shards.Add(1)
+	}
+	return c.Reader.ReadAt(ctx, name, p, off)
+}
+
+// The disk of parity may come first: nothing is read of it in vain for those that are on their way.
+func TestParityComesFirst(t *testing.T) {
+	w := newParityWorld(t)
+	c := &counter{Reader: w.disks[2]}
+	_, err := Import(t.Context(), w.vault, []Source{{"disk3", c}}, options())
+	var incomplete *IncompleteError
+	if !errors.As(err, &incomplete) || len(incomplete.Missing) != 8 || c.shards.Load() != 0 {
+		t.Errorf("%d reads, %v", c.shards.Load(), err)
+	}
+	if r, err := Import(t.Context(), w.vault, w.sources(1, 3), options()); err != nil || r.Machines[0].Receipt.Repaired != 4 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	w.checkVault(0)
+}
+
+// A disk and its copy have one log.
+func TestCustodyOfCopies(t *testing.T) {
+	w := newParityWorld(t)
+	sources := w.sources(1, 2, 1)
+	sources[2].Reader = readOnly{sources[2].Reader}
+	r, err := Import(t.Context(), w.vault, sources, options())
+	if err != nil || !slices.Equal(r.Machines[0].Receipt.Arrived, []int{1, 2}) || len(r.Machines[0].Receipt.Custody) != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	w.checkLog(w.disks[0], 1, "received verified imported")
 }
