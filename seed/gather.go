@@ -184,7 +184,7 @@ func (f *fleet) roles(fresh []string) (map[string]string, error) {
 // add begins a new disk.
 func (f *fleet) add(path string, set manifest.ID, role string) error {
 	f.numbers++
-	l := disk.Label{Vault: f.o.Domain.Machine.Vault, Machine: f.machine, Set: set, Disk: f.numbers, Role: role,
+	l := disk.Label{Vault: f.o.Domain.Machine.Vault, Machine: f.machine, Set: set, Disk: f.numbers, Role: role, Parity: f.o.Parity.String(),
 		Host: f.o.Save.Host, Time: f.now().UTC().Truncate(time.Second)}
 	if f.o.Serial != nil {
 		l.Serial = f.o.Serial(path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"waybill/internal/cli"
 	"waybill/manifest"
@@ -68,7 +70,7 @@ goes on from them.`,
 	fl.StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or one of an interrupted seed; may be given again")
 	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted seed, and take its selection again when no paths are given")
 	fl.StringVar(&f.packSize, "pack-size", "", "`SIZE` of data packs (default: 512MiB, less on small disks, more when there would be too many)")
-	fl.StringVar(&f.parity, "parity", "20+1", "how many packs share how many shards of parity on each disk, as `N+M`, or off")
+	f.parityFlag(fl)
 	fl.IntVar(&f.parityDisks, "parity-disks", 0, "let the `N` largest of the new disks carry parity of the others")
 	fl.StringVar(&f.container, "container", "", "`NAME` of the container on a Data Box (default: waybill- and the beginning of the vault's id)")
 	fl.BoolVar(&f.offline, "offline", false, "don't tell the vault: ingest will bring it the commits")
@@ -80,6 +82,26 @@ goes on from them.`,
 	f.save.flags(fl)
 	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), newSeedLabel(a))
 	return cmd
+}
+
+func (f *seedFlags) parityFlag(fl *pflag.FlagSet) {
+	fl.StringVar(&f.parity, "parity", "", "how many packs share how many shards of parity on each disk, as `N+M`, or off (default: 20+1, or as the given disks were begun)")
+}
+
+// scheme is the parity within disks: as asked for, else as a disk that was begun has it.
+func (f *seedFlags) scheme() (parity.Scheme, error) {
+	text := f.parity
+	for _, path := range f.to {
+		if d, err := disk.Open(path); err == nil {
+			text = cmp.Or(text, d.Label().Parity)
+			d.Close()
+		}
+	}
+	s, err := parity.ParseScheme(cmp.Or(text, "20+1"))
+	if err != nil {
+		return s, cli.Errorf(cli.Usage, "--parity: %w", err)
+	}
+	return s, nil
 }
 
 // seedLine is the answer of seed.
@@ -205,9 +227,9 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 			return nil, cli.Errorf(cli.Usage, "--pack-size: %w", err)
 		}
 	}
-	scheme, err := parity.ParseScheme(f.parity)
+	scheme, err := f.scheme()
 	if err != nil {
-		return nil, cli.Errorf(cli.Usage, "--parity: %w", err)
+		return nil, err
 	}
 	for _, name := range f.to {
 		abs, err := filepath.Abs(name)

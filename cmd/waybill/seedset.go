@@ -28,7 +28,7 @@ state and room. A disk that is "filling" is not to be shipped.`,
 }
 
 func (a *app) seedStatus(ctx context.Context, disks []string) error {
-	f := &seedFlags{to: disks, parity: "off"}
+	f := &seedFlags{to: disks}
 	w, err := a.openForSeed(ctx, f)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ what is sealed together is covered by them.`,
 			return a.seedSeal(cmd.Context(), &f)
 		},
 	}
-	cmd.Flags().StringVar(&f.parity, "parity", "20+1", "how many packs share how many shards of parity on each disk, as `N+M`, or off")
+	f.parityFlag(cmd.Flags())
 	cmd.Flags().StringVar(&f.note, "note", "", "`TEXT` for the custody log of the disks, such as a tracking number")
 	cmd.Flags().BoolVar(&f.offline, "offline", false, "don't tell the vault")
 	return cmd

@@ -33,7 +33,7 @@ type Label struct {
 	Host    string      `json:"host"`
 	Role    string      `json:"role,omitempty"`   // empty on a disk of packs; RoleParity
 	Serial  string      `json:"serial,omitempty"` // of the device, where it is known
-	Parity  string      `json:"parity,omitempty"` // the scheme it was sealed with, as parity.Scheme writes it; empty for none
+	Parity  string      `json:"parity,omitempty"` // the scheme it is sealed with, as parity.Scheme writes it; empty where that isn't known
 }
 
 // RoleParity is the role of a disk that carries no packs, but parity across the others of its set.

@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"waybill/internal/durable"
 	"waybill/manifest"
+	"waybill/seed/disk/parity"
 )
 
-// Relabel writes the label of a disk that has lost it. Which one it is, the manifests on it tell, by the packs that are there; a disk
-// with parity and no packs is the one number that has none. It is sealed when it has a whole SHA256SUMS. It fails with ErrNoDisk when nothing tells.
+// Relabel writes the label of a disk that has lost it. Which one it is, the manifests on it tell, by the packs that are there; of a disk of parity
+// its rows do. It is sealed when it has a whole SHA256SUMS. It fails with ErrNoDisk when nothing tells.
 func Relabel(ctx context.Context, path string, now time.Time) (Label, error) {
 	d, err := durable.Open(path)
 	if err != nil {
@@ -68,56 +68,53 @@ func (d *Disk) place(ctx context.Context, l *Label) error {
 		return err
 	}
 	there := map[manifest.Digest]bool{}
-	parity := false
-	err = d.List(ctx, "machines/"+string(l.Machine)+"/", func(name string, size int64) error {
+	err = d.List(ctx, manifest.PacksPrefix(l.Machine), func(name string, size int64) error {
 		if _, digest, ok := manifest.ParsePackName(name); ok {
 			there[digest] = true
 			l.Packs++
 			l.Bytes += size
 		}
-		parity = parity || strings.Contains(name, "/parity/")
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	found, listed := map[int]int{}, map[int]int{} // packs by disk: that are here, and in all
+	found := map[int]int{} // packs that are here, by disk
 	for _, link := range chain.Links {
 		if link.Manifest.Set != "" {
 			l.Set, l.Disks = link.Manifest.Set, max(l.Disks, link.Manifest.Disks)
 		}
 		for _, p := range link.Manifest.Packs {
-			listed[p.Disk]++
 			if there[p.Name] {
 				found[p.Disk]++
 			}
 		}
 	}
-	l.Disk, l.Role = number(found, listed, l.Disks, parity)
+	for disk, packs := range found {
+		if disk > 0 && packs > found[l.Disk] {
+			l.Disk = disk
+		}
+	}
 	if l.Disk == 0 {
-		return fmt.Errorf("%w: none of its packs is in its manifests", ErrNoDisk)
+		return d.placeByParity(ctx, l)
 	}
 	return nil
 }
 
-// number is the disk whose packs are here, or, when there are none but parity, the one that has no packs; 0 when nothing tells.
-func number(found, listed map[int]int, disks int, parity bool) (n int, role string) {
-	for disk, packs := range found {
-		if disk > 0 && packs > found[n] {
-			n = disk
+// placeByParity finds the number of a disk of parity: its rows name it.
+func (d *Disk) placeByParity(ctx context.Context, l *Label) error {
+	groups, _, err := parity.Groups(ctx, l.Machine, []parity.Source{{Name: d.Path(), Reader: d}})
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		for _, shard := range g.Shards {
+			name := manifest.ParityShardName(l.Machine, g.Name, shard.Index)
+			if _, err := d.Size(ctx, name); err == nil && g.Across() {
+				l.Disk, l.Role = shard.Disk, RoleParity
+				return nil
+			}
 		}
 	}
-	if n > 0 || !parity {
-		return n, ""
-	}
-	for disk := 1; disk <= disks; disk++ {
-		if listed[disk] > 0 {
-			continue
-		}
-		if n > 0 {
-			return 0, ""
-		}
-		n = disk
-	}
-	return n, RoleParity
+	return fmt.Errorf("%w: neither packs of its manifests nor rows of parity are on it", ErrNoDisk)
 }

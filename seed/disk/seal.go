@@ -153,10 +153,7 @@ func (s *sealing) begin(ctx context.Context) (err error) {
 
 func (s *sealing) newLabel() Label {
 	l := s.label
-	l.Disks, l.Host, l.Time, l.Parity = s.o.Disks, s.o.Host, s.o.Now, ""
-	if s.o.Scheme.Shards > 0 {
-		l.Parity = s.o.Scheme.String()
-	}
+	l.Disks, l.Host, l.Time, l.Parity = s.o.Disks, s.o.Host, s.o.Now, s.o.Scheme.String()
 	return l
 }
 
