@@ -70,6 +70,7 @@ type Options struct {
 	ParityDisks int                      // how many of the new disks carry parity of the others: the largest
 	Serial      func(path string) string // of the device that a directory is on; may be nil
 	Note        string                   // for the custody log
+	Again       bool                     // seal disks that are sealed once more: beside a disk of parity they come to be covered by it
 
 	// Next is asked when the seed can't go on for want of room, with why, and returns further disks' directories. Without
 	// any, or when it is nil, the run ends with ErrNextDisk.
@@ -256,7 +257,7 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 		return nil, err
 	}
 	sealed := f.setAside(r.Set)
-	if len(fresh) > 0 || len(f.disks) == 0 {
+	if again := o.Again && len(sealed) > 0; len(fresh) > 0 || len(f.disks) == 0 && !again {
 		return nil, seeded
 	}
 	for _, d := range f.disks {
@@ -279,17 +280,18 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 	return r, f.seal(ctx, r)
 }
 
-// setAside takes the sealed disks of the set out of the fleet. Those of parity come back to be sealed once more, with what comes later.
-func (f *fleet) setAside(set manifest.ID) (parity []*disk.Disk) {
+// setAside takes the sealed disks of the set out of the fleet. Some come back to be sealed once more: those of parity, with what
+// comes later, and all when they were named to be sealed again.
+func (f *fleet) setAside(set manifest.ID) (back []*disk.Disk) {
 	f.forget(func(d *disk.Disk) bool {
 		l := d.Label()
 		mine := l.State == disk.Sealed && l.Set == set
-		if mine && l.Role == disk.RoleParity {
-			parity = append(parity, d)
+		if mine && (f.o.Again || l.Role == disk.RoleParity) {
+			back = append(back, d)
 		}
 		return mine
 	})
-	return parity
+	return back
 }
 
 // setOf is the set of the machine's seed; empty when none has been begun.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"waybill/cmd/internal/ingestcmd"
 	"waybill/internal/cli"
 	"waybill/manifest"
 	"waybill/seed"
@@ -80,7 +81,7 @@ goes on from them.`,
 	fl.IntVar(&f.reissue, "reissue", 0, "write all that disk `N` of the set carried to the disks, because it is lost")
 	cmd.MarkFlagsMutuallyExclusive("want", "reissue", "resume")
 	f.save.flags(fl)
-	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), newSeedLabel(a))
+	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), ingestcmd.Label(a.out, "waybill seed"))
 	return cmd
 }
 

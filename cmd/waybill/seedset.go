@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/internal/cli"
-	"waybill/manifest"
 	"waybill/seed"
 	"waybill/seed/disk"
 )
@@ -73,7 +72,7 @@ func newSeedSeal(a *app) *cobra.Command {
 		Long: `Seals disks of a seed whose recovery point is complete: brings them all its manifests, makes their parity, reads everything back from the medium
 with the system's cache passed by, compares it, and writes SHA256SUMS, README.txt and the label. A seed does this itself at
 its end to all disks that are there; this is for the others, or after it was interrupted. Name the parity disks of the set, too:
-what is sealed together is covered by them.`,
+what is sealed together is covered by them. A disk that is sealed is checked once more.`,
 		Example: `  waybill seed seal /mnt/disk2
   waybill seed seal /mnt/disk2 /mnt/parity`,
 		Args: cobra.MinimumNArgs(1),
@@ -101,35 +100,24 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 	if !s.Complete {
 		return cli.Errorf(cli.Usage, "the seed is not complete, and its disks are still to be filled").Hinted("go on with it: waybill seed --resume --to DISK")
 	}
+	if n := parityAway(s); n > 0 {
+		a.out.Warn("disk %d carries the set's parity and is not here: what is sealed without it is not covered by it. Seal them together when it is", n)
+	}
 	f.save.compression = "auto"
 	o, err := w.seedOptions(nil, f)
 	if err != nil {
 		return err
 	}
+	o.Again = true
 	return a.runAndTell(ctx, w, o, f)
 }
 
-func newSeedLabel(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "label DISK...",
-		Short: "rebuild a disk's lost label",
-		Long: `Writes the label of a disk whose label.json is damaged or lost, from its manifests and packs. Which disk of the set it is, the manifests tell. It takes
-no keys, and the disk should be verified after.`,
-		Example: `  waybill seed label /mnt/disk2 && waybill verify /mnt/disk2`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, path := range args {
-				l, err := disk.Relabel(cmd.Context(), path, time.Now())
-				if err != nil {
-					return err
-				}
-				a.out.Answer("label", l, func(w io.Writer) { writeLabel(w, path, l) })
-			}
-			return nil
-		},
+// parityAway is a disk of the set's parity that is not here: commits have nothing on it. 0 when there is none.
+func parityAway(s *seed.Status) int {
+	for _, d := range s.Disks {
+		if d.Packs == 0 && d.Path == "" {
+			return d.Disk
+		}
 	}
-}
-
-func writeLabel(w io.Writer, path string, l disk.Label) {
-	fmt.Fprintf(w, "%s is disk %d of %d, %s, of set %s of machine %s\n", path, l.Disk, l.Disks, l.State, l.Set, manifest.ID(l.Machine))
+	return 0
 }

@@ -9,7 +9,6 @@ import (
 	"waybill/hwtest"
 	"waybill/internal/cli"
 	"waybill/seed"
-	"waybill/seed/disk"
 )
 
 func environmentTopic() *cobra.Command {
@@ -60,7 +59,6 @@ var lineTypes = []cli.LineType{
 	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
 	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},
 	{Type: "reissue", Says: "answer of seed --want and --reissue", Example: againLine{}},
-	{Type: "label", Says: "answer of seed label", Example: disk.Label{}},
 	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
 	{Type: "heal", Says: "what a backup stored again of lost packs, after its own line", Example: healLine{}},
 	{Type: "restore", Says: "answer of restore", Example: restoreLine{}},

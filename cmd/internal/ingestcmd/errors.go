@@ -9,6 +9,7 @@ import (
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
+	"waybill/seed/disk"
 )
 
 // Rules tie the errors of the vault's side to exit codes and hints. Where several
@@ -66,5 +67,6 @@ var Lines = []cli.LineType{
 	{Type: "verify", Says: "what was found in a disk or vault, from verify", Example: VerifyLine{}},
 	{Type: "set", Says: "what was found of disks together, from verify", Example: SetLine{}},
 	{Type: "reconcile", Says: "what a carrier's logs say of the packs that were sent, from ingest reconcile", Example: ReconcileLine{}},
+	{Type: "label", Says: "a label that was rebuilt, from label", Example: disk.Label{}},
 	{Type: "custody", Says: "an entry of a disk's custody log, from custody", Example: CustodyLine{}},
 }

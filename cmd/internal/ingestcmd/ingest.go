@@ -23,6 +23,7 @@ import (
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
+	"waybill/seed/disk/databox"
 )
 
 // Ingest returns the command that imports disks, under the given name.
@@ -120,24 +121,45 @@ func run(ctx context.Context, out *cli.Output, address, note string, disks []str
 	return err
 }
 
-// openSources opens disks, or whatever has the same tree. The caller calls done in the end.
+// openSources opens disks, or whatever has the same tree; of a Data Box, all containers that have one. The caller calls done in the end.
 func openSources(names []string) (sources []ingest.Source, done func(), err error) {
-	var dirs []*durable.Dir
 	done = func() {
-		for _, d := range dirs {
-			d.Close() // only read from
+		for _, s := range sources {
+			s.Reader.(*durable.Dir).Close() // only read from
 		}
 	}
 	for _, name := range names {
-		d, err := durable.Open(name)
+		some, err := treesAt(name)
+		sources = append(sources, some...)
 		if err != nil {
 			done()
 			return nil, nil, cli.Errorf(cli.NoVault, "opening %s: %w", name, err).Hinted("is it mounted?")
 		}
-		dirs = append(dirs, d)
-		sources = append(sources, ingest.Source{Name: name, Reader: d})
 	}
 	return sources, done, nil
+}
+
+// treesAt opens the trees at a place.
+func treesAt(name string) (sources []ingest.Source, err error) {
+	places, err := databox.Trees(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		d, err := durable.Open(p.Root)
+		if err != nil {
+			return sources, err
+		}
+		if _, err := d.Size(context.Background(), manifest.VaultName); err != nil && p.Kind != databox.Plain {
+			d.Close()
+			continue // somebody else's container
+		}
+		sources = append(sources, ingest.Source{Name: p.Root, Reader: d})
+	}
+	if len(sources) == 0 {
+		return nil, fmt.Errorf("no container of this %s has a disk's tree", places[0].Kind)
+	}
+	return sources, nil
 }
 
 func sample(phase string, p *ingest.Progress) func() cli.Sample {

@@ -16,6 +16,6 @@ func Main(args []string) int {
 	out := &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	root := Ingest(out, "waybill-ingest")
 	root.Version = cli.Version()
-	root.AddCommand(Verify(out), Custody(out, "waybill-ingest"), cli.ExitCodesTopic(), cli.JSONTopic(Lines))
+	root.AddCommand(Verify(out), Custody(out, "waybill-ingest"), Label(out, "waybill-ingest"), cli.ExitCodesTopic(), cli.JSONTopic(Lines))
 	return cli.Run(ctx, root, out, Rules, args)
 }
