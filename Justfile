@@ -11,8 +11,8 @@ default:
 demo *ARGS:
     go run ./cmd/waybill demo {{ ARGS }}
 
-# everything CI runs: lint, tests with the race detector, the way on real data
-test: lint race real
+# everything CI runs: lint, tests with the race detector, the way on real data, the way of disks that suffer
+test: lint race real ship
 
 # the same as test
 check: test
@@ -45,6 +45,10 @@ race *ARGS: _tools
 real *ROOTS: (_apt "rsync acl attr minisign")
     timeout --foreground 600 ./internal/bench/real.sh {{ ROOTS }}
 
+# a set of disks with ext4 and NTFS through all that befalls them: pulled out, full, lost, with bad sectors, a pack too few
+ship: (_apt "rsync acl attr minisign e2fsprogs ntfs-3g xfsprogs openssl mount")
+    timeout --foreground 600 ./internal/bench/ship.sh
+
 # every fuzz target, SECONDS each
 fuzz SECONDS="20":
     #!/usr/bin/env bash
@@ -69,6 +73,10 @@ golden:
 # waybill beside restic, borg and tar | zstd; `just bench --help` tells the options
 bench *ARGS: (_apt "restic borgbackup zstd")
     go run ./internal/bench {{ ARGS }}
+
+# what shipping costs: slow disks, parity, ingest, resuming; `just bench-ship --help` tells the options
+bench-ship *ARGS:
+    go run ./internal/bench ship {{ ARGS }}
 
 # what the tests call beside Go
 _tools: (_apt "gcc libc6-dev minisign acl attr e2fsprogs zstd")
