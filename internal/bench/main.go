@@ -3,6 +3,7 @@
 //	go run ./internal/bench                        every corpus, every program there is, three runs
 //	go run ./internal/bench --corpus small --tools waybill,restic --runs 1 --scale 0.1
 //	go run ./internal/bench --dir /mnt/disk --json > figures.json
+//	go run ./internal/bench ship                   what shipping costs: slow disks, parity, ingest, resuming
 //
 // `just bench` installs restic and borg and starts it. It builds its corpora below --dir (a tmpfs by
 // default, so that a disk's noise doesn't decide), runs the programs in turn with a fresh repository
@@ -37,7 +38,11 @@ type options struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := bench(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	run, args := bench, os.Args[1:]
+	if len(args) > 0 && args[0] == "ship" {
+		run, args = benchShip, args[1:]
+	}
+	err := run(ctx, args, os.Stdout, os.Stderr)
 	stop()
 	if errors.Is(err, flag.ErrHelp) {
 		return

@@ -67,10 +67,9 @@ func pickTools(ctx context.Context, o *options, work string, log io.Writer) ([]*
 	waybill := o.waybill
 	ours := func(name string) bool { return strings.HasPrefix(name, "waybill") }
 	if waybill == "" && slices.ContainsFunc(o.tools, ours) {
-		waybill = filepath.Join(work, "waybill")
-		build := exec.CommandContext(ctx, "go", "build", "-o", waybill, "waybill/cmd/waybill")
-		if said, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building waybill (--waybill names one that is built; --tools leaves it out): %w\n%s", err, said)
+		var err error
+		if waybill, err = buildWaybill(ctx, work); err != nil {
+			return nil, err
 		}
 	}
 	var picked []*tool
@@ -88,6 +87,16 @@ func pickTools(ctx context.Context, o *options, work string, log io.Writer) ([]*
 		return nil, fmt.Errorf("none of %s is here", strings.Join(o.tools, ", "))
 	}
 	return picked, nil
+}
+
+// buildWaybill builds the program of this module below work.
+func buildWaybill(ctx context.Context, work string) (string, error) {
+	bin := filepath.Join(work, "waybill")
+	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "waybill/cmd/waybill")
+	if said, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building waybill (--waybill names one that is built; --tools leaves it out): %w\n%s", err, said)
+	}
+	return bin, nil
 }
 
 func (t *tool) available(ctx context.Context) error {
