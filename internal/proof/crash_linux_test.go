@@ -21,7 +21,7 @@ import (
 // each kill what is in the vault and on the disks is whole; at the end every point is, and restores as it was.
 func TestProgramsAreKilled(t *testing.T) {
 	kills := 0
-	randomly(t, 45*time.Second, func(t *testing.T, seed uint64) {
+	randomly(t, 20*time.Second, func(t *testing.T, seed uint64) {
 		w := newWorld(t, seed, treetest.Options{Entries: 60, MaxFile: 512 << 10, Shallow: true})
 		w.live()
 		kills += w.kills

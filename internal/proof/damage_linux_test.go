@@ -107,6 +107,7 @@ type spoiled struct {
 
 // Whatever is damaged in a vault, verify says so, and what is restored is right or said not to be.
 func TestDamagedVault(t *testing.T) {
+	t.Parallel()
 	s := newSeeding(t, newIdentity(t), plainTree(t))
 	dirs := []string{scratch(t), scratch(t)}
 	if _, err := s.seed(s.own, oneCommit, dirs...); err != nil {
@@ -142,6 +143,7 @@ func sameText(good, b []byte) bool { return b != nil && bytes.Equal(bytes.TrimSp
 
 // The same for the disks of a set, which carry a list of all their files.
 func TestDamagedDisks(t *testing.T) {
+	t.Parallel()
 	s := newSeeding(t, newIdentity(t), plainTree(t))
 	dirs := []string{scratch(t), scratch(t)}
 	if _, err := s.seed(s.own, oneCommit, dirs...); err != nil {
@@ -170,6 +172,9 @@ func (v *spoiled) each(may func(name string, good []byte, d damage) bool) {
 	n, undetected := 0, 0
 	for _, dir := range v.dirs {
 		for _, name := range v.files(dir) {
+			if strings.Contains(name, "/custody/") && !strings.Contains(name, "-0001/") {
+				continue // the first disk's log is like the others'
+			}
 			path := filepath.Join(dir, name)
 			good := must[[]byte](v.t)(os.ReadFile(path))
 			for _, d := range v.damagesOf(dir, name, good) {
@@ -183,7 +188,7 @@ func (v *spoiled) each(may func(name string, good []byte, d damage) bool) {
 				if err == nil {
 					undetected++
 				}
-				if !v.rolledBack {
+				if !v.rolledBack && read(name) {
 					for _, difference := range v.restore() {
 						v.t.Errorf("%s, %s: %s", name, d.what, difference)
 					}
@@ -196,6 +201,12 @@ func (v *spoiled) each(may func(name string, good []byte, d damage) bool) {
 	if err := v.verify(); err != nil {
 		v.t.Errorf("after all was repaired: %v", err)
 	}
+}
+
+// read tells whether a restore reads the file: it has no use for logs, receipts, and what is for people.
+func read(name string) bool {
+	return !strings.Contains(name, "/custody/") && !strings.Contains(name, "/receipts/") &&
+		name != disk.LabelName && name != disk.SumsName && name != disk.ReadmeName
 }
 
 func (v *spoiled) files(dir string) (names []string) {

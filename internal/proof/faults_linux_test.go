@@ -62,6 +62,7 @@ var ways = map[string]struct {
 // Every operation of the vault fails once, in every way. After it nothing half visible is there, and the next
 // run goes on.
 func TestEveryOperationOfTheVaultFails(t *testing.T) {
+	t.Parallel()
 	root, id := smallTree(t), newIdentity(t)
 	settle()
 	want := snap(t, root)

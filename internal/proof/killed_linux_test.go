@@ -66,7 +66,7 @@ func TestBackupsWithCheckpointsAreKilled(t *testing.T) {
 	want := snap(t, root)
 	takes := time.Duration(0)
 	kills, checkpoints := 0, 0
-	randomly(t, 12*time.Second, func(t *testing.T, seed uint64) {
+	randomly(t, 8*time.Second, func(t *testing.T, seed uint64) {
 		r := random(seed)
 		m := newMachine(t, id)
 		child := m.child(root)

@@ -39,7 +39,8 @@ type kept struct {
 // Whatever is in a tree and happens to it, each point has exactly what there was, and goes on having it; and the tree that
 // the backups of changes arrive at is the one that a first backup makes.
 func TestRandomHistories(t *testing.T) {
-	randomly(t, 25*time.Second, func(t *testing.T, seed uint64) {
+	t.Parallel()
+	randomly(t, 15*time.Second, func(t *testing.T, seed uint64) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { newHistory(t, seed).live() })
 	})
 }

@@ -151,6 +151,7 @@ func (s *seeding) arrived(dirs ...string) {
 // Every operation on what the machine keeps of a seed fails once. The disks are sound after it, and the
 // next run goes on.
 func TestEveryOperationOfASeedsCacheFails(t *testing.T) {
+	t.Parallel()
 	root, id := smallTree(t), newIdentity(t)
 	settle()
 	want := snap(t, root)
