@@ -115,10 +115,14 @@ func (s *Set) mend(ctx context.Context, name string, at int64, bad mask, buf []b
 			if err != nil {
 				return 0, err
 			}
-			if t == nil {
+			need := bad &^ good
+			if t != nil {
+				need &= maskOf(0, t.blocks(p.row, at)) // tables need not agree on how long the file is
+			}
+			if t == nil || need == 0 {
 				continue
 			}
-			g := &solver{Set: s, table: t, row: p.row, at: at, need: bad &^ good, depth: d, way: way.through(p.group)}
+			g := &solver{Set: s, table: t, row: p.row, at: at, need: need, depth: d, way: way.through(p.group)}
 			more, err := g.solve(ctx, buf)
 			if err != nil {
 				return 0, err
@@ -194,7 +198,7 @@ func (g *solver) readMembers(ctx context.Context) error {
 
 // readRow adds what can be read of a member or shard.
 func (g *solver) readRow(ctx context.Context, row int, wanted mask) error {
-	there := wanted & maskOf(0, g.blocks(row))
+	there := wanted & maskOf(0, g.table.blocks(row, g.at))
 	got := wanted &^ there // behind a member's end there are zeros
 	if there == 0 || g.way.left.Add(-1) < 0 {
 		g.settle(row, got, nil)
@@ -211,9 +215,9 @@ func (g *solver) readRow(ctx context.Context, row int, wanted mask) error {
 	return nil
 }
 
-// blocks is how many blocks a row has in the window.
-func (g *solver) blocks(row int) int {
-	return int(blocksOf(max(min(g.table.size(row)-g.at*Window, Window), 0)))
+// blocks is how many blocks a row has in a window.
+func (t *Table) blocks(row int, at int64) int {
+	return int(blocksOf(max(min(t.size(row)-at*Window, Window), 0)))
 }
 
 func (g *solver) name(row int) string {

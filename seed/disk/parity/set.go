@@ -244,7 +244,7 @@ func (s *Set) whole(ctx context.Context, name string, t *Table, row int, at int6
 		return w, nil
 	}
 	size := min(t.size(row)-at*Window, Window)
-	w := &window{name: name, at: at, b: make([]byte, size)}
+	w := &window{name: name, at: at, b: make([]byte, size, blocksOf(size)*Block)}
 	all := maskOf(0, int(blocksOf(size)))
 	var err error
 	if w.good, err = s.direct(ctx, t, row, name, at, all, w.b); err != nil {

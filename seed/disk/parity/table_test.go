@@ -164,6 +164,25 @@ func TestLyingTable(t *testing.T) {
 	}
 }
 
+// Tables that don't agree on how long a file is mend what they can of it, whichever is asked first.
+func TestTablesOfDifferentSizes(t *testing.T) {
+	for _, sizes := range [][]int{{50 << 10, 300 << 10}, {300 << 10, 50 << 10}, {100 << 10, 130 << 10}, {5 << 20, 100}} {
+		for order := range 4 { // of the groups, which are sorted by names that can't be told
+			f := newFleet(t, 1)
+			name, other := f.pack(1, sizes[0]), f.pack(1, 200<<10)
+			_, shards := f.protect(f.members(order, name, other), 1)
+			delete(f.disks[0].files, shards[0]) // its table is all that is left
+			whole := f.disks[0].files[name]
+			f.disks[0].files[name] = append(slices.Clone(whole), make([]byte, 6<<20)...)[:sizes[1]]
+			f.protect(f.members(order+1, name, other), 1)
+			f.disks[0].files[name] = make([]byte, sizes[0])
+			if got, err := readAll(t.Context(), f.open(), name); err != nil && !errors.As(err, new(*LostError)) {
+				t.Errorf("%v: %d bytes, %v", sizes, len(got), err)
+			}
+		}
+	}
+}
+
 func FuzzTable(f *testing.F) {
 	b, group := hostile(func(*Head) {})
 	f.Add(b, group)
