@@ -203,7 +203,7 @@ func (j *job) giveBack(ctx context.Context, t *tree) {
 
 // heads are how far the logs of the receipt's disks have come, ascending by disk.
 func (j *job) heads() (heads []manifest.CustodyHead) {
-	for _, n := range j.arrived() {
+	for _, n := range numbers(j.trees) {
 		for _, c := range j.custody {
 			if k := len(c.log); c.tree.label.Disk == n && k > 0 {
 				heads = append(heads, manifest.CustodyHead{Disk: n, Number: c.log[k-1].Number, Digest: c.log[k-1].Digest})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -151,6 +152,9 @@ func TestSourceGoes(t *testing.T) {
 			var gone *GoneError
 			if done := r.Machines[0]; !(errors.As(err, &gone) && gone.Source == "disk1") && len(done.Warnings) == 0 || done.ReceiptName == "" || len(done.Damaged) != 0 {
 				t.Errorf("operation %d: %+v, %v", k, done, err)
+			}
+			if rec := r.Machines[0].Receipt; len(rec.Missing) > 0 && slices.Contains(rec.Arrived, 1) {
+				t.Errorf("operation %d: the receipt has disk 1 arrived, of which packs are missing that it may have: %+v", k, rec)
 			}
 		}
 		if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {

@@ -78,17 +78,23 @@ func (j *job) set() (set manifest.ID) {
 	return set
 }
 
-// arrived are the numbers of the disks that were read, ascending.
-func (j *job) arrived() (numbers []int) {
-	for _, t := range j.trees {
-		numbers = append(numbers, t.label.Disk)
+// arrived are the numbers of the disks that were read, ascending. One that went away meanwhile is none: what it has may yet come, and its machine must
+// not take it for lost.
+func (j *job) arrived() []int {
+	return numbers(slices.DeleteFunc(slices.Clone(j.trees), func(t *tree) bool { return t.left() != nil }))
+}
+
+// numbers are those of disks, ascending.
+func numbers(trees []*tree) (all []int) {
+	for _, t := range trees {
+		all = append(all, t.label.Disk)
 	}
-	slices.Sort(numbers)
-	return slices.Compact(numbers)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // notHere are the numbers of the disks of the set that were not read; none when the sources are not of one set.
-func (j *job) notHere() (numbers []int) {
+func (j *job) notHere() (away []int) {
 	set, disks := j.set(), 0
 	if set == "" {
 		return nil
@@ -101,13 +107,13 @@ func (j *job) notHere() (numbers []int) {
 	for _, t := range j.trees {
 		disks = max(disks, t.label.Disks)
 	}
-	here := j.arrived()
+	here := numbers(j.trees)
 	for n := 1; n <= disks; n++ {
 		if !slices.Contains(here, n) {
-			numbers = append(numbers, n)
+			away = append(away, n)
 		}
 	}
-	return numbers
+	return away
 }
 
 // mend marks the damage to packs that the vault has all the same.

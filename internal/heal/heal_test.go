@@ -125,6 +125,7 @@ func TestWants(t *testing.T) {
 		"of another set's disk 1":   {[]byte{1, 3}, manifest.Receipt{Set: setB, Arrived: []int{1}, Missing: miss(manifest.Absent, 1, 2)}, signer, nil, nil},
 		"no disks, part is there":   {[]byte{1, 2, 3, 4}, manifest.Receipt{Missing: miss(manifest.Absent, 2, 5, 6)}, signer, nil, []byte{5, 6}},
 		"no disks, nothing of it":   {[]byte{1, 2, 3}, manifest.Receipt{Missing: miss(manifest.Absent, 2, 4, 5, 6)}, signer, nil, nil},
+		"disk 1 was pulled out":     {[]byte{1, 2}, manifest.Receipt{Set: setA, Missing: miss(manifest.Absent, 1, 3)}, signer, nil, nil},
 		"a pack of no disk":         {nil, manifest.Receipt{Missing: miss(manifest.Absent, 0, 7)}, signer, nil, []byte{7}},
 		"no pack of this machine":   {nil, manifest.Receipt{Missing: miss(manifest.DamagedPack, 1, 99)}, signer, nil, nil},
 		"signed by somebody else":   {nil, manifest.Receipt{Missing: miss(manifest.DamagedPack, 1, 1)}, other, nil, nil},

@@ -19,8 +19,8 @@ type chunk = pack.ID
 
 // Wants is the want list of the machine's vault: packs of the chain that no commit has settled, that the vault has
 // not, and that one of its receipts names missing though it read what should carry them. A disk on its way is no
-// loss: an absent pack counts only when the receipt says that its disk had arrived, or, where it names
-// no disks, that part of what the disk carries was there. Ascending by name.
+// loss: an absent pack counts only when the receipt says that its disk had arrived, or, where it is of
+// no one set, that part of what the disk carries was there. Ascending by name.
 //
 // A receipt that is not signed under key, the vault's receipt key as this machine knows it, asks for nothing.
 func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key manifest.PublicKey) ([]manifest.Pack, error) {
@@ -74,7 +74,7 @@ func named(r *manifest.Receipt, places map[manifest.Digest]place, disks map[carr
 			continue
 		}
 		arrived := r.Set == p.at.set && slices.Contains(r.Arrived, p.at.disk)
-		inPart := len(r.Arrived) == 0 && missing[p.at] < disks[p.at]
+		inPart := r.Set == "" && missing[p.at] < disks[p.at]
 		if w.Reason == manifest.DamagedPack || p.at.disk == 0 || arrived || inPart {
 			names = append(names, w.Name)
 		}
