@@ -119,6 +119,21 @@ func (f *fleet) lostOne() (lost bool) {
 	return lost
 }
 
+// A progress is how far the fleet is: it never has the same twice, unless nothing came of what was done meanwhile.
+type progress struct{ commits, finished, full int }
+
+func (f *fleet) progress() progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := progress{commits: len(f.links), finished: len(f.finished)}
+	for _, l := range f.loads {
+		if l.full {
+			p.full++
+		}
+	}
+	return p
+}
+
 // room is a disk that has room for another pack of data, nil when none has.
 func (f *fleet) room() *disk.Disk {
 	for _, d := range f.byTurn() {
@@ -259,11 +274,25 @@ func (f *fleet) Publish(ctx context.Context, c save.Commit) error {
 	return nil
 }
 
+// A keepError says that this machine could not keep what it must. That is no disk's fault, and no other disk helps.
+type keepError struct {
+	name string
+	err  error
+}
+
+func (e *keepError) Error() string {
+	return fmt.Sprintf("keeping %s on this machine: %v", e.name, e.err)
+}
+func (e *keepError) Unwrap() error { return e.err }
+
+// keep stores an object on this machine. One of a name that tells its content may be there already; another manifest of
+// that number may not.
 func (f *fleet) keep(name string, b []byte) error {
-	if err := f.o.Cache.Put(f.ctx, name, bytes.NewReader(b)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("keeping %s on this machine: %w", name, err)
+	err := f.o.Cache.Put(f.ctx, name, bytes.NewReader(b))
+	if _, _, commit := manifest.ParseManifestName(name); err == nil || errors.Is(err, fs.ErrExist) && !commit {
+		return nil
 	}
-	return nil
+	return &keepError{name, err}
 }
 
 // A target is a pack on its way to a disk.

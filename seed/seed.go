@@ -150,22 +150,25 @@ func (o *Options) last(ctx context.Context) (*domain.Point, error) {
 	return last, nil
 }
 
-// fill runs attempts until the point is complete.
+// fill runs attempts until the point is complete. Each attempt that is followed by another on the same disks has got on, or has found one of them
+// to be full or to have failed; so they come to an end.
 func (f *fleet) fill(ctx context.Context, cfg save.Config, r *Report) error {
 	for {
+		before := f.progress()
 		err := f.attempt(ctx, &cfg, r)
+		stuck := false
 		switch {
-		case err == nil || ctx.Err() != nil:
+		case err == nil || ctx.Err() != nil || errors.As(err, new(*keepError)):
 			return err
 		case f.lostOne():
 			cfg.Reason = "a disk failed, and the others went on"
 		case errors.Is(err, durable.ErrFull):
 			cfg.Reason = "the disks were full"
-			f.noted = err
+			f.noted, stuck = err, f.progress() == before
 		default:
 			return err
 		}
-		for f.room() == nil {
+		for ; stuck || f.room() == nil; stuck = false {
 			if err := f.next(ctx, r.Set); err != nil {
 				return err
 			}

@@ -1,0 +1,97 @@
+package seed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"waybill/internal/catalog"
+	"waybill/internal/durable"
+	"waybill/internal/fault"
+	"waybill/seed"
+)
+
+// A hooked cache may answer itself.
+type hooked struct {
+	seed.Cache
+	put func(name string) error
+}
+
+func (h hooked) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	if err := h.put(name); err != nil {
+		return err
+	}
+	return h.Cache.Put(ctx, name, body)
+}
+
+// When this machine has no room for what it keeps, no further disk helps, and trying again doesn't either.
+func TestFullCache(t *testing.T) {
+	for _, what := range []string{"/packs/", "/manifests/"} {
+		m, root := newMachine(t), tree(t, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		tried := 0
+		m.change = func(o *seed.Options) {
+			o.Next = func(context.Context, error) ([]string, error) { return nil, errors.New("asked for a disk") }
+			o.Cache = hooked{o.Cache, func(name string) error {
+				if !strings.Contains(name, what) {
+					return nil
+				}
+				if tried++; tried > 5 {
+					cancel()
+				}
+				return fmt.Errorf("%w: of the machine", durable.ErrFull)
+			}}
+		}
+		if r, err := m.try(ctx, []string{t.TempDir()}, root); !errors.Is(err, durable.ErrFull) || errors.Is(err, seed.ErrNextDisk) || tried != 1 || r != nil {
+			t.Errorf("%s: tried %d times; %+v, %v", what, tried, r, err)
+		}
+	}
+}
+
+// A disk that has room for a pack of data but not for one of the catalogue, which is all there is, is full.
+func TestNoRoomForTheCatalogue(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	for i := range 400 {
+		dir := fmt.Sprintf("%s/d%d", root, i)
+		m.must(os.Mkdir(dir, 0o777))
+		for k := range 3 {
+			m.must(os.Symlink(fmt.Sprint(i, strings.Repeat("x", 4000)), fmt.Sprintf("%s/l%d", dir, k)))
+		}
+	}
+	small := fault.MountTest(t, fault.Faults{Size: 32 << 20})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // or it would try for ever
+	defer cancel()
+	asked := 0
+	m.change = func(o *seed.Options) {
+		o.Next = func(context.Context, error) ([]string, error) { asked++; return []string{t.TempDir()}, nil }
+	}
+	r, err := m.try(ctx, []string{small.Dir}, root)
+	if err != nil || asked != 1 || r.Point.State != catalog.Complete {
+		t.Errorf("asked %d times; %+v, %v", asked, r, err)
+	}
+}
+
+// Another commit in the place of the one that was made is no success.
+func TestCommitOfATakenNumber(t *testing.T) {
+	m, root := newMachine(t), tree(t, 2)
+	m.change = func(o *seed.Options) {
+		o.Cache = hooked{o.Cache, func(name string) error {
+			if strings.HasSuffix(name, ".json") {
+				return fs.ErrExist
+			}
+			return nil
+		}}
+	}
+	path := t.TempDir()
+	if r, err := m.try(t.Context(), []string{path}, root); !errors.Is(err, fs.ErrExist) || r != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	m.must(os.RemoveAll(path))
+}
