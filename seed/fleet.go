@@ -92,16 +92,28 @@ func (f *fleet) working(want func(disk.Label) bool) (some []*disk.Disk) {
 
 // fail leaves a disk behind, or only counts it as full. It returns the error with the disk's name.
 func (f *fleet) fail(d *disk.Disk, err error) error {
+	if !errors.Is(err, durable.ErrFull) {
+		return f.leave(d, err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err = fmt.Errorf("disk %d (%s): %w", d.Label().Disk, d.Path(), err)
-	switch l := f.loads[d]; {
-	case errors.Is(err, durable.ErrFull):
-		l.full = true
-	case l.failed == nil:
+	f.loads[d].full = true
+	return named(d, err)
+}
+
+// leave leaves a disk behind, for whatever reason.
+func (f *fleet) leave(d *disk.Disk, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err = named(d, err)
+	if l := f.loads[d]; l.failed == nil {
 		l.failed = err
 	}
 	return err
+}
+
+func named(d *disk.Disk, err error) error {
+	return fmt.Errorf("disk %d (%s): %w", d.Label().Disk, d.Path(), err)
 }
 
 // lostOne tells whether a disk has failed since it was asked last, and tells the user.
@@ -247,8 +259,8 @@ func (f *fleet) begin(d *disk.Disk, class manifest.Class, size int64) (pack.Targ
 	return &target{fleet: f, disk: d, file: file, class: class}, nil
 }
 
-// Publish keeps the commit on this machine, and then writes it to every disk. One that can't take it is left behind: what it lacks it
-// gets when the seed goes on with it.
+// Publish keeps the commit on this machine, and then writes it to every disk. One that can't take it, be it for want of room, is left behind:
+// sealed without, it would look whole. What it lacks it gets when the seed goes on with it.
 func (f *fleet) Publish(ctx context.Context, c save.Commit) error {
 	seq := c.Manifest.Sequence
 	err := f.keep(manifest.SignatureName(f.machine, seq, c.ID), c.Signature)
@@ -260,7 +272,7 @@ func (f *fleet) Publish(ctx context.Context, c save.Commit) error {
 	}
 	for _, d := range f.working(func(disk.Label) bool { return true }) {
 		if err := d.Publish(ctx, c.Manifest, c.ID, c.Bytes, c.Signature); err != nil {
-			f.fail(d, err)
+			f.leave(d, err)
 		}
 	}
 	f.links = append(f.links, manifest.Link{Manifest: c.Manifest, Digest: c.ID})

@@ -15,6 +15,7 @@ import (
 	"waybill/internal/durable"
 	"waybill/internal/fault"
 	"waybill/seed"
+	"waybill/seed/disk"
 )
 
 // A hooked cache may answer itself.
@@ -76,6 +77,34 @@ func TestNoRoomForTheCatalogue(t *testing.T) {
 	if err != nil || asked != 1 || r.Point.State != catalog.Complete {
 		t.Errorf("asked %d times; %+v, %v", asked, r, err)
 	}
+}
+
+// A disk that has no room for a commit is left behind: sealed without it, it would be one of a seed that never ended.
+func TestNoRoomForTheCommit(t *testing.T) {
+	m, root := newMachine(t), tree(t, 6)
+	small := fault.MountTest(t, fault.Faults{})
+	disks := []string{small.Dir, t.TempDir()}
+	m.stopped(2, disks, root)
+	failed := 0
+	m.change = func(o *seed.Options) {
+		o.Cache = hooked{o.Cache, func(name string) error {
+			if strings.HasSuffix(name, ".json") {
+				small.Set(fault.Faults{Size: 1})
+			}
+			return nil
+		}}
+		o.Sealing = func() { small.Set(fault.Faults{}) }
+		o.Failed = func(disk.Label, string, error) { failed++ }
+	}
+	r, err := m.try(t.Context(), disks)
+	m.must(err)
+	if failed != 1 || fmt.Sprint(r.Absent) != "[1]" {
+		t.Errorf("%d failed; %+v", failed, r)
+	}
+	m.change = nil
+	_, err = m.try(t.Context(), disks[:1])
+	m.must(err)
+	m.check(root, disks...)
 }
 
 // Another commit in the place of the one that was made is no success.
