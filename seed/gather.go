@@ -41,7 +41,7 @@ func (f *fleet) take(paths []string, set manifest.ID) error {
 			return err
 		}
 	}
-	if err := f.once(); err != nil {
+	if err := f.once(before); err != nil {
 		return err
 	}
 	if err := f.resume(f.disks[before:], set); err != nil {
@@ -114,12 +114,51 @@ func (f *fleet) check(d *disk.Disk, set manifest.ID) error {
 	return nil
 }
 
-// once makes sure that no two disks have a number that commits count.
-func (f *fleet) once() error {
+// counted tells whether commits count a disk. Its number alone doesn't tell: a run that died before it committed anything may have given
+// it away, and the next one again. So when they place packs on that disk, one must be here, or the first of the commits.
+func (f *fleet) counted(d *disk.Disk) (bool, error) {
+	n, first := d.Label().Disk, ""
+	var names []string
+	for _, link := range f.links {
+		if m := link.Manifest; first == "" && m.Disks >= n {
+			first = manifest.ManifestName(f.machine, m.Sequence)
+		}
+		for _, p := range link.Manifest.Packs {
+			if p.Disk == n {
+				names = append(names, manifest.PackName(f.machine, p.Name))
+			}
+		}
+	}
+	if n > f.committed || len(names) == 0 {
+		return n <= f.committed, nil
+	}
+	for _, name := range append([]string{first}, names...) {
+		_, err := d.Size(f.ctx, name)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("looking for %s on disk %d (%s): %w", name, n, d.Path(), err)
+		}
+	}
+	return false, nil
+}
+
+// once makes sure that no two disks have a number that commits count. So many of them have theirs from this run.
+func (f *fleet) once(before int) error {
 	at := map[int]string{}
-	for _, d := range f.disks {
+	for i, d := range f.disks {
 		n := d.Label().Disk
-		if other, ok := at[n]; ok && n <= f.committed {
+		if i >= before {
+			mine, err := f.counted(d)
+			if err != nil {
+				return err
+			}
+			if !mine {
+				continue // it gets another
+			}
+		}
+		if other, ok := at[n]; ok {
 			return fmt.Errorf("%s: %w: it is disk %d, and so is %s", d.Path(), disk.ErrForeign, n, other)
 		}
 		at[n] = d.Path()
@@ -133,7 +172,11 @@ func (f *fleet) resume(disks []*disk.Disk, set manifest.ID) error {
 		if err := d.Sweep(); err != nil {
 			return err
 		}
-		if l := d.Label(); l.Disk > f.committed || f.committed == 0 {
+		mine, err := f.counted(d)
+		if err != nil {
+			return err
+		}
+		if l := d.Label(); !mine {
 			f.numbers++
 			l.Set, l.Disk = set, f.numbers
 			if err := d.SetLabel(l); err != nil {

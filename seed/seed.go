@@ -267,8 +267,12 @@ func finish(ctx context.Context, o *Options, last *domain.Point) (*Report, error
 		if err := f.check(d, r.Set); err != nil {
 			return nil, err
 		}
-		if n := d.Label().Disk; n > f.committed {
-			return nil, fmt.Errorf("disk %d (%s): %w: nothing of the seed is on it", n, d.Path(), disk.ErrForeign)
+		mine, err := f.counted(d)
+		if err != nil {
+			return nil, err
+		}
+		if !mine {
+			return nil, fmt.Errorf("disk %d (%s): %w: nothing of the seed is on it", d.Label().Disk, d.Path(), disk.ErrForeign)
 		}
 	}
 	if err := f.resume(f.disks, r.Set); err != nil {

@@ -79,6 +79,65 @@ func TestNoRoomForTheCatalogue(t *testing.T) {
 	}
 }
 
+// A disk that was begun by a run of which nothing was committed may have the number that another got since.
+func TestDiskOfATakenNumber(t *testing.T) {
+	for _, complete := range []bool{false, true} {
+		t.Run(fmt.Sprintf("complete %v", complete), func(t *testing.T) {
+			m, root := newMachine(t), tree(t, 12)
+			a, b, c := t.TempDir(), t.TempDir(), t.TempDir()
+			m.stopped(2, []string{a}, root)
+			m.change = func(o *seed.Options) { o.Cache = refusing{o.Cache} }
+			if _, err := m.try(t.Context(), []string{a, b}); !errors.Is(err, errRefused) {
+				t.Fatal(err)
+			}
+			m.change = nil
+			if complete {
+				_, err := m.try(t.Context(), []string{a, c})
+				m.must(err)
+				if _, err := m.try(t.Context(), []string{b}); !errors.Is(err, disk.ErrForeign) {
+					t.Error(err)
+				}
+				m.check(root, a, c)
+				return
+			}
+			m.stopped(4, []string{a, c})
+			if packs(t, c) == 0 {
+				t.Fatal("no pack on the disk that got the number")
+			}
+			_, err := m.try(t.Context(), []string{a, b, c})
+			m.must(err)
+			m.check(root, a, b, c)
+		})
+	}
+}
+
+// The only disk is pulled out after something was committed: the next takes its place.
+func TestTheOnlyDiskIsPulledOut(t *testing.T) {
+	m, root := newMachine(t), tree(t, 8)
+	bad, next := fault.MountTest(t, fault.Faults{}), t.TempDir()
+	commits := 0
+	m.change = func(o *seed.Options) {
+		o.Save.CheckpointBytes = 2 << 20
+		o.Cache = hooked{o.Cache, func(name string) error {
+			if commits += strings.Count(name, ".json"); commits == 2 {
+				bad.Set(fault.Faults{Gone: true})
+			}
+			return nil
+		}}
+		o.Next = func(context.Context, error) ([]string, error) { return []string{next}, nil }
+	}
+	r, err := m.try(t.Context(), []string{bad.Dir}, root)
+	m.must(err)
+	if fmt.Sprint(r.Absent) != "[1]" || r.Point.State != catalog.Complete {
+		t.Errorf("%+v", r)
+	}
+	bad.Set(fault.Faults{})
+	m.change = nil
+	_, err = m.try(t.Context(), []string{bad.Dir})
+	m.must(err)
+	m.check(root, bad.Dir, next)
+}
+
 // A disk that has no room for a commit is left behind: sealed without it, it would be one of a seed that never ended.
 func TestNoRoomForTheCommit(t *testing.T) {
 	m, root := newMachine(t), tree(t, 6)
