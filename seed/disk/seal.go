@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,7 +149,14 @@ func (s *sealing) begin(ctx context.Context) (err error) {
 	if err := s.Sweep(); err != nil {
 		return err
 	}
-	return s.Replace(ReadmeName, readme(s.newLabel(), s.o.Key, s.chain.Last()))
+	text := readme(s.newLabel(), s.o.Key, s.chain.Last())
+	if there, err := manifest.ReadObject(ctx, s, ReadmeName, maxLabel); err == nil && bytes.Equal(there, text) {
+		return nil
+	}
+	if err := s.unseal(); err != nil {
+		return err
+	}
+	return s.Replace(ReadmeName, text)
 }
 
 func (s *sealing) newLabel() Label {

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -496,6 +497,27 @@ func TestSealOneFails(t *testing.T) {
 	if left, _ := filepath.Glob(s.disks[3].path(".tmp-*")); left != nil {
 		t.Errorf("left are %v", left)
 	}
+}
+
+// A sealed disk whose set has grown is sealed again, with another README.txt. When that doesn't come to its end, the disk is not called sealed.
+func TestSealedDiskOfAGrownSet(t *testing.T) {
+	s := newSet(t, "off", []int{2}, 0)
+	f := s.disks[0]
+	o := f.options()
+	f.must(Seal(t.Context(), []*Disk{f.Disk}, o))
+	ctx, cancel := context.WithCancel(t.Context())
+	f.Trace(func(op string) {
+		if strings.Contains(op, ReadmeName) {
+			cancel()
+		}
+	})
+	o.Disks++
+	if err := Seal(ctx, []*Disk{f.Disk}, o); !errors.Is(err, context.Canceled) || f.Label().State == Sealed {
+		t.Errorf("%+v, %v", f.Label(), err)
+	}
+	f.Trace(nil)
+	f.must(Seal(t.Context(), []*Disk{f.Disk}, o))
+	s.checkSums(1)
 }
 
 // BenchmarkSeal is how fast disks are sealed, by the bytes of their packs.
