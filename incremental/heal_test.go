@@ -137,6 +137,7 @@ func TestHealPart(t *testing.T) {
 	hide("/dir", "/elsewhere")
 	h := m.heal(pack)
 	hide("/elsewhere", "/dir")
+	settle()
 	var want []string
 	for _, id := range []manifest.Digest{first.ID, second.ID} {
 		for _, name := range []string{"changed", "away", "gone", "moved", "of gone"} {
