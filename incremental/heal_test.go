@@ -229,6 +229,36 @@ func TestHealCatalogueFromCache(t *testing.T) {
 	m.same("latest", root)
 }
 
+// In the place of one that is there, and damaged, nothing can be put: it is settled.
+func TestHealCatalogueInTheWay(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	write(t, root+"/f", noise(1000, 1))
+	settle()
+	first := m.backup(root)
+	cache, err := vault.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	pack := first.Packs[slices.IndexFunc(first.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
+	body, err := os.ReadFile(m.packFile(pack.Name))
+	if err == nil {
+		err = cache.Put(t.Context(), manifest.PackName(m.doc.Machine, pack.Name), bytes.NewReader(body))
+	}
+	if err == nil {
+		err = os.Truncate(m.packFile(pack.Name), 100)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
+	if err != nil || len(r.Again) != 0 || len(r.Settled) != 1 || len(r.Commits) != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	m.backup()
+	m.same("latest", root)
+}
+
 // One that is nowhere is made again by the next scan, for older points too.
 func TestHealCatalogueLost(t *testing.T) {
 	m, root := newMachine(t), t.TempDir()

@@ -26,7 +26,8 @@ import (
 // Options say how to heal.
 type Options struct {
 	// Put stores a pack of the catalogue that the machine still has, under its own name: in the vault, or on the disk that is
-	// sent there. One that is there already wraps fs.ErrExist, and is as good.
+	// sent there. Where something has that name, which is not the pack, or it would not have been missed, it wraps fs.ErrExist: then the pack
+	// is healed as those that are not at hand.
 	Put func(ctx context.Context, name string, body io.ReadSeeker) error
 	// Committed is told of each commit when it is made; may be nil.
 	Committed func(*save.Result) error
@@ -111,7 +112,11 @@ func (r *Report) again(ctx context.Context, d *domain.Domain, packs []manifest.P
 			continue
 		}
 		err = o.Put(ctx, manifest.PackName(d.Machine.Machine, p.Name), bytes.NewReader(b))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
+		if errors.Is(err, fs.ErrExist) {
+			lost = append(lost, p)
+			continue
+		}
+		if err != nil {
 			return nil, fmt.Errorf("putting pack %.12s again: %w", p.Name, err)
 		}
 		r.Again = append(r.Again, p)

@@ -55,7 +55,7 @@ func (o objects) List(_ context.Context, prefix string, each func(string, int64)
 
 func (o objects) put(p ...byte) {
 	for _, b := range p {
-		o[manifest.PackName(machineID, manifest.Digest{b})] = nil
+		o[manifest.PackName(machineID, manifest.Digest{b})] = []byte{b}
 	}
 }
 
@@ -126,6 +126,7 @@ func TestWants(t *testing.T) {
 		"no disks, part is there":   {[]byte{1, 2, 3, 4}, manifest.Receipt{Missing: miss(manifest.Absent, 2, 5, 6)}, signer, nil, []byte{5, 6}},
 		"no disks, nothing of it":   {[]byte{1, 2, 3}, manifest.Receipt{Missing: miss(manifest.Absent, 2, 4, 5, 6)}, signer, nil, nil},
 		"disk 1 was pulled out":     {[]byte{1, 2}, manifest.Receipt{Set: setA, Missing: miss(manifest.Absent, 1, 3)}, signer, nil, nil},
+		"a pack is cut short":       {[]byte{1, 2, 3}, manifest.Receipt{Set: setA, Arrived: []int{1}, Missing: miss(manifest.DamagedPack, 1, 2)}, signer, nil, []byte{2}},
 		"a pack of no disk":         {nil, manifest.Receipt{Missing: miss(manifest.Absent, 0, 7)}, signer, nil, []byte{7}},
 		"no pack of this machine":   {nil, manifest.Receipt{Missing: miss(manifest.DamagedPack, 1, 99)}, signer, nil, nil},
 		"signed by somebody else":   {nil, manifest.Receipt{Missing: miss(manifest.DamagedPack, 1, 1)}, other, nil, nil},
@@ -134,6 +135,9 @@ func TestWants(t *testing.T) {
 	} {
 		vault := objects{}
 		vault.put(test.there...)
+		if name == "a pack is cut short" {
+			vault[manifest.PackName(machineID, manifest.Digest{2})] = nil
+		}
 		vault.receipt(t, test.by, test.receipt)
 		d := &domain.Domain{Machine: &manifest.Machine{Vault: vaultID, Machine: machineID}, Chain: seeded()}
 		for _, n := range test.settled {

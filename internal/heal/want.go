@@ -129,11 +129,12 @@ func readReceipt(ctx context.Context, vault manifest.Reader, m *manifest.Machine
 	return r, err
 }
 
-// Absent are those of the packs that the vault has not, ascending by name.
+// Absent are those of the packs that the vault has not, or not in their size: what is there then can't be replaced, and is of no
+// use. Ascending by name.
 func Absent(ctx context.Context, vault manifest.Reader, machine manifest.ID, packs []manifest.Pack) (all []manifest.Pack, err error) {
 	for _, p := range packs {
-		_, err := vault.Size(ctx, manifest.PackName(machine, p.Name))
-		if errors.Is(err, fs.ErrNotExist) {
+		size, err := vault.Size(ctx, manifest.PackName(machine, p.Name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && size != p.Size {
 			all = append(all, p)
 		} else if err != nil {
 			return nil, fmt.Errorf("looking for pack %.12s in the vault: %w", p.Name, err)
