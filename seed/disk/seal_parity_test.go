@@ -330,6 +330,30 @@ func TestSealAcross(t *testing.T) {
 	}
 }
 
+// Rows of which nothing can be told any more are in nobody's way.
+func TestSealAcrossMakesAnew(t *testing.T) {
+	for across := 1; across <= 2; across++ {
+		s := newSet(t, "4+1", []int{2, 2}, across)
+		s.disks[0].must(s.seal())
+		f := s.disks[2]
+		for name := range s.files(3) {
+			info, err := os.Stat(f.path(name))
+			f.must(err)
+			f.must(os.WriteFile(f.path(name), make([]byte, info.Size()), 0o644))
+		}
+		if err := s.seal(1, 3); across == 1 && !errors.Is(err, ErrMedium) {
+			t.Errorf("without disk 2, which the rows covered: %v", err)
+		}
+		s.disks[0].must(s.seal())
+		for number := range s.disks {
+			s.checkSums(number + 1)
+			if lost := s.check(number + 1); lost != nil {
+				t.Errorf("without disk %d: lost are %d", number+1, len(lost))
+			}
+		}
+	}
+}
+
 // Disks that come one by one, each with the disk of parity, end up as if they had come together.
 func TestSealOneByOne(t *testing.T) {
 	s := newSet(t, "4+1", []int{5, 6, 5}, 2)

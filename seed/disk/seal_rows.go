@@ -51,13 +51,14 @@ type rowPlanner struct {
 	here         map[int]*sealing
 	slots        []*slot
 	drop         map[string]bool // groups that are to go
+	known        map[string]bool // groups that can be read, if only in part
 }
 
 // makeRows gives every pack of the data disks a place in a row, and writes the rows' shards to the disks of parity.
 func makeRows(ctx context.Context, data, across []*sealing, scheme parity.Scheme) error {
 	slices.SortFunc(across, func(a, b *sealing) int { return a.label.Disk - b.label.Disk })
 	slices.SortFunc(data, func(a, b *sealing) int { return a.label.Disk - b.label.Disk })
-	p := &rowPlanner{data: data, across: across, packs: map[int]map[string]int64{}, here: map[int]*sealing{}, drop: map[string]bool{}}
+	p := &rowPlanner{data: data, across: across, packs: map[int]map[string]int64{}, here: map[int]*sealing{}, drop: map[string]bool{}, known: map[string]bool{}}
 	for _, d := range data {
 		files, err := d.members(ctx)
 		if err != nil {
@@ -104,6 +105,9 @@ func (p *rowPlanner) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, g := range groups {
+		p.known[g.Name] = true
+	}
 	groups = slices.DeleteFunc(groups, func(g *parity.Group) bool { return !g.Across() })
 	slices.SortStableFunc(groups, func(a, b *parity.Group) int { return len(b.Members) - len(a.Members) })
 	covered := map[string]bool{} // by rows that are good
@@ -135,7 +139,38 @@ func (p *rowPlanner) keep(ctx context.Context) error {
 		}
 		p.drop[g.Name] = true
 	}
+	if err := p.dropUnknown(ctx, covered); err != nil {
+		return err
+	}
 	slices.SortStableFunc(p.slots, func(a, b *slot) int { return int(min(max(b.length()-a.length(), -1), 1)) })
+	return nil
+}
+
+// dropUnknown drops the groups that say nothing: they would be in the way of rows of the same members, which have the same names. What they were of can't be
+// told, so every pack that may have been covered by them must be here.
+func (p *rowPlanner) dropUnknown(ctx context.Context, covered map[string]bool) error {
+	unknown := ""
+	for _, d := range p.across {
+		err := d.List(ctx, manifest.ParityPrefix(d.label.Machine), func(name string, _ int64) error {
+			if _, group, _, ok := manifest.ParseParityName(name); ok && !p.known[group] {
+				p.drop[group], unknown = true, group
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	chain := p.across[0].chain
+	lost := chain.Lost()
+	for _, link := range chain.Links {
+		for _, m := range link.Manifest.Packs {
+			name := manifest.PackName(link.Manifest.Machine, m.Name)
+			if unknown != "" && m.Disk > 0 && p.here[m.Disk] == nil && !covered[name] && !lost[m.Name] {
+				return fmt.Errorf("%w: parity group %s can't be read, and as it may have covered disk %d, that must be sealed with it", ErrMedium, unknown, m.Disk)
+			}
+		}
+	}
 	return nil
 }
 
