@@ -206,7 +206,6 @@ func (h *healer) file(path []byte, e catalog.Entry) (whole bool, err error) {
 	lacks := int64(0)
 	if !e.Node.IsZero() {
 		lacks, err = h.content(e.Node, 0, e.Size, 0)
-		whole = h.isWhole(e.Node)
 	} else {
 		off := int64(0)
 		for it, ierr := range catalog.Content(h.ctx, h.point.Loader, e) {
@@ -218,12 +217,11 @@ func (h *healer) file(path []byte, e catalog.Entry) (whole bool, err error) {
 			}
 			off += it.Length
 		}
-		whole = lacks == 0
 	}
-	if err == nil && !whole {
+	if err == nil && lacks > 0 {
 		h.lacking(path, lacks)
 	}
-	return whole, err
+	return err == nil && lacks == 0, err
 }
 
 // content heals what a node of a file's content refers to, and returns how many bytes it lacks.
