@@ -23,8 +23,9 @@ WAYBILL_PASSPHRASE_FILE     a file that holds it; - for standard input
 WAYBILL_PASSPHRASE_COMMAND  a command line that prints it
 WAYBILL_RECOVERY_KEY        the vault's recovery key, which makes the passphrase needless
 WAYBILL_RECOVERY_KEY_FILE   a file that holds it
+WAYBILL_VAULT               the vault that ingest imports into; --vault goes before it
 
-The first of --passphrase-file and the three variables counts; without any, the terminal is asked. One newline at the
+The first of --passphrase-file and the three variables of the passphrase counts; without any, the terminal is asked. One newline at the
 passphrase's end is no part of it.`)
 }
 

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ func Run(ctx context.Context, root *cobra.Command, out *Output, rules []Rule, ar
 	root.SetArgs(args)
 	root.SetOut(out.Stdout)
 	root.SetErr(out.Stderr)
+	nameTopics(root)
 	began := false
 	noteBeginning(root, &began)
 
@@ -49,6 +51,27 @@ func Run(ctx context.Context, root *cobra.Command, out *Output, rules []Rule, ar
 	e := Explain(err, rules)
 	out.fail(root.Name(), e)
 	return int(e.Code)
+}
+
+// nameTopics makes an error of asking for the help of what isn't there: cobra calls that success.
+func nameTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, help := range root.Commands() {
+		if help.Name() != "help" {
+			continue
+		}
+		help.Short, help.Run = "tell about a command or a topic", nil
+		help.RunE = func(_ *cobra.Command, args []string) error {
+			cmd, _, err := root.Find(args)
+			if err != nil || cmd == root && len(args) > 0 {
+				return &Error{Err: fmt.Errorf("there is no command or topic %q", strings.Join(args, " ")), Code: Usage,
+					Hint: fmt.Sprintf("`%s help` lists what there is", root.Name())}
+			}
+			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
+			return cmd.Help()
+		}
+	}
 }
 
 // noteBeginning sets *began once a command of the tree runs: an error before that is
