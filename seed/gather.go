@@ -202,7 +202,7 @@ func (f *fleet) roles(fresh []string) (map[string]string, error) {
 		return roles, nil
 	}
 	if want > len(fresh) || want == len(fresh) && len(f.data()) == 0 {
-		return nil, fmt.Errorf("%d parity disks of %d new ones leave none for the backup", want, len(fresh))
+		return nil, fmt.Errorf("of %d new disks %d shall carry parity: %w", len(fresh), want, ErrNoData)
 	}
 	type candidate struct {
 		path string

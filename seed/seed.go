@@ -38,6 +38,8 @@ var (
 	ErrSeeded = errors.New("the machine has a complete recovery point already")
 	// ErrNextDisk says that the seed can't go on without a further disk: what is done is kept.
 	ErrNextDisk = errors.New("another disk is needed")
+	// ErrNoData says that parity disks were asked for, and none would be left for the backup.
+	ErrNoData = errors.New("no disk is left for the backup")
 	// ErrNothing says that there is no interrupted seed to go on with.
 	ErrNothing = errors.New("there is no interrupted seed")
 )

@@ -31,6 +31,7 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: machine.ErrOtherVault, Code: cli.NoVault, Hint: "the vault was replaced, or these credentials are for another one; its operator knows"},
 	{Is: seed.ErrSeeded, Code: cli.Failed, Hint: "`waybill backup` goes on from it, over the network"},
 	{Is: seed.ErrNextDisk, Code: cli.NextDisk, Hint: "mount the next disk, then `waybill seed --resume --to DISK`; what is full need not be connected"},
+	{Is: seed.ErrNoData, Code: cli.Usage, Hint: "give it more disks with --to, or a smaller --parity-disks"},
 	{Is: seed.ErrNothing, Code: cli.Failed, Hint: "`waybill seed --to DISK PATH...` begins one"},
 	{Is: databox.ErrRefused, Code: cli.Usage, Hint: "on a Data Box a seed goes below BlockBlob/CONTAINER; give the device's root, and choose the container with --container"},
 	{Is: hwtest.ErrSystem, Code: cli.Usage, Hint: "--quick tests a little of it; a disk that travels is mounted somewhere of its own"},

@@ -34,6 +34,7 @@ type seedFlags struct {
 	note        string
 	want        bool
 	reissue     int
+	begun       bool // the disks are there: nothing is made on a Data Box
 	save        saveFlags
 }
 
@@ -65,7 +66,12 @@ goes on from them.`,
   waybill seed seal /mnt/disk2                      a disk that was not there at the end
   waybill seed --reissue 2 --to /mnt/disk5          disk 2 was lost
   waybill seed --want --to /mnt/disk5               what the vault could not read or mend of all disks`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.seed(cmd.Context(), args, &f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(args, cmd.Flags()); err != nil {
+				return err
+			}
+			return a.seed(cmd.Context(), args, &f)
+		},
 	}
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or one of an interrupted seed; may be given again")
@@ -87,6 +93,14 @@ goes on from them.`,
 
 func (f *seedFlags) parityFlag(fl *pflag.FlagSet) {
 	fl.StringVar(&f.parity, "parity", "", "how many packs share how many shards of parity on each disk, as `N+M`, or off (default: 20+1, or as the given disks were begun)")
+}
+
+// place is where the tree of a disk is, or goes.
+func (f *seedFlags) place(name string, vault manifest.ID) (string, error) {
+	if f.begun {
+		return begunAt(name, vault)
+	}
+	return place(name, f.container, vault)
 }
 
 // scheme is the parity within disks: as asked for, else as a disk that was begun has it.
@@ -115,9 +129,6 @@ type seedLine struct {
 }
 
 func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
-	if len(f.to) == 0 {
-		return cli.Errorf(cli.Usage, "to which disk?").Hinted("say it with --to DISK, an empty directory")
-	}
 	w, err := a.openForSeed(ctx, f)
 	if err != nil {
 		return err
@@ -127,8 +138,8 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.resume && len(w.disks) == 0 && !begun(w.Chain) {
-		return cli.Errorf(cli.Usage, "%w", seed.ErrNothing).Hinted("begin one: waybill seed --to DISK PATH...")
+	if err := w.checkSelection(o.Save, f); err != nil {
+		return err
 	}
 	if err := a.testDisks(ctx, o, f); err != nil {
 		return err
@@ -200,7 +211,7 @@ func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 			return err
 		}
 		for i, name := range f.to {
-			root, err := place(name, f.container, w.state.Secrets.Vault)
+			root, err := f.place(name, w.state.Secrets.Vault)
 			if err != nil {
 				return err
 			}

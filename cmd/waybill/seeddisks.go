@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,14 +22,41 @@ import (
 
 // place is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
 func place(name, container string, vault manifest.ID) (string, error) {
-	if container == "" {
-		container = databox.ContainerFor(vault)
+	p, err := databox.Resolve(name, cmp.Or(container, databox.ContainerFor(vault)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted? A disk is a directory that is there")
 	}
-	p, err := databox.Resolve(name, container)
 	if err != nil {
 		return "", err
 	}
+	if container != "" && p.Kind == databox.Plain {
+		return "", cli.Errorf(cli.Usage, "--container %s: %s is no Data Box", container, name).
+			Hinted("a Data Box Disk has a directory BlockBlob at its root; the share of a Data Box is called ACCOUNT_BlockBlob")
+	}
 	return p.Root, p.Make()
+}
+
+// begunAt is where the tree of a disk is that a seed of the vault has begun; on a Data Box, in whichever container.
+func begunAt(name string, vault manifest.ID) (string, error) {
+	places, err := databox.Trees(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted?")
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, p := range places {
+		d, err := disk.Open(p.Root)
+		if err != nil {
+			continue
+		}
+		mine := d.Label().Vault == vault
+		d.Close()
+		if mine {
+			return p.Root, nil
+		}
+	}
+	return name, nil // opening it will tell what is wrong
 }
 
 // openVaultIfThere opens the vault, which a seed can do without.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/ingestcmd"
 	"waybill/internal/cli"
 	"waybill/seed"
 	"waybill/seed/disk"
@@ -27,18 +29,30 @@ state and room. A disk that is "filling" is not to be shipped.`,
 }
 
 func (a *app) seedStatus(ctx context.Context, disks []string) error {
-	f := &seedFlags{to: disks}
+	f := &seedFlags{to: disks, begun: true}
 	w, err := a.openForSeed(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	s, err := w.look(ctx, f)
 	if s == nil {
 		return err
 	}
 	a.out.Answer("seed-status", s, func(out io.Writer) { writeStatus(out, s) })
 	return err
+}
+
+// look tells how far the seed is.
+func (w *writing) look(ctx context.Context, f *seedFlags) (*seed.Status, error) {
+	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	if !errors.Is(err, seed.ErrNothing) {
+		return s, err
+	}
+	if packs, lerr := w.state.Ledger().Packs(); len(w.disks) > 0 || lerr == nil && len(packs) > 0 {
+		return nil, errUnsaid
+	}
+	return nil, err
 }
 
 func writeStatus(w io.Writer, s *seed.Status) {
@@ -65,7 +79,7 @@ func writeStatus(w io.Writer, s *seed.Status) {
 }
 
 func newSeedSeal(a *app) *cobra.Command {
-	var f seedFlags
+	f := seedFlags{begun: true}
 	cmd := &cobra.Command{
 		Use:   "seal DISK...",
 		Short: "make disks of a complete seed ready to travel",
@@ -78,6 +92,9 @@ what is sealed together is covered by them. A disk that is sealed is checked onc
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.to = args
+			if err := ingestcmd.CheckNote(f.note); err != nil {
+				return err
+			}
 			return a.seedSeal(cmd.Context(), &f)
 		},
 	}
@@ -93,7 +110,7 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		return err
 	}
 	defer w.Close()
-	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	s, err := w.look(ctx, f)
 	if err != nil {
 		return err
 	}

@@ -89,8 +89,8 @@ type IngestLine struct {
 }
 
 func run(ctx context.Context, out *cli.Output, address, note string, disks []string) error {
-	if utf8.RuneCountInString(note) > 200 || strings.ContainsFunc(note, unicode.IsControl) {
-		return cli.Errorf(cli.Usage, "--note is one line of at most 200 characters")
+	if err := CheckNote(note); err != nil {
+		return err
 	}
 	v, err := vault.Open(address)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,6 +119,14 @@ func run(ctx context.Context, out *cli.Output, address, note string, disks []str
 		}
 	}
 	return err
+}
+
+// CheckNote refuses a note that a custody log doesn't take.
+func CheckNote(note string) error {
+	if !utf8.ValidString(note) || utf8.RuneCountInString(note) > 200 || strings.ContainsFunc(note, unicode.IsControl) {
+		return cli.Errorf(cli.Usage, "--note is one line of at most 200 characters")
+	}
+	return nil
 }
 
 // openSources opens disks, or whatever has the same tree; of a Data Box, all containers that have one. The caller calls done in the end.
