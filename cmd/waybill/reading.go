@@ -93,7 +93,10 @@ func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading
 
 // openTrees opens what is read from: the disks and vaults of --from, the vault of --credentials, else this machine's.
 func (r *reading) openTrees(ctx context.Context, f *readFlags) error {
-	addresses := f.from
+	var addresses []string
+	for _, from := range f.from {
+		addresses = append(addresses, treesAt(from)...)
+	}
 	var c *keys.Credentials
 	if f.credentials != "" {
 		var err error

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
+	"waybill/seed/disk/databox"
 )
 
 // A tree is a vault or a disk, to be read.
@@ -20,7 +22,7 @@ type tree struct{ *durable.Dir }
 func openTree(ctx context.Context, path string) (tree, error) {
 	d, err := durable.Open(path)
 	if err != nil {
-		return tree{}, cli.Errorf(cli.NoVault, "opening %s: %w", path, err)
+		return tree{}, cli.Errorf(cli.NoVault, "opening %s: %w", path, err).Hinted("is its file system mounted?")
 	}
 	t := tree{d}
 	if _, err := vaultOf(ctx, t); err != nil {
@@ -28,6 +30,24 @@ func openTree(ctx context.Context, path string) (tree, error) {
 		return tree{}, err
 	}
 	return t, nil
+}
+
+// treesAt is where trees are at a place: on a Data Box the containers that have one, else the place itself.
+func treesAt(path string) []string {
+	places, err := databox.Trees(path)
+	if err != nil {
+		return []string{path} // opening it will tell what is wrong
+	}
+	var roots []string
+	for _, p := range places {
+		if _, err := os.Stat(filepath.Join(p.Root, manifest.VaultName)); err == nil && p.Kind != databox.Plain {
+			roots = append(roots, p.Root)
+		}
+	}
+	if len(roots) == 0 {
+		return []string{path}
+	}
+	return roots
 }
 
 // vaultOf reads which vault a tree is, or belongs to.
