@@ -268,12 +268,15 @@ const parityFile manifest.Class = "parity"
 // that is the disk's.
 func (c *check) sums(ctx context.Context) error {
 	b, err := manifest.ReadObject(ctx, c.tree, disk.SumsName, disk.MaxSums)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w: %s is not there", disk.ErrSums, manifest.ErrFormat, disk.SumsName)
+	}
 	if err != nil {
 		return err
 	}
 	sums, err := disk.ParseSums(b)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", disk.ErrSums, err)
 	}
 	summed := map[string]bool{}
 	for _, s := range sums {

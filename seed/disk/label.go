@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"time"
 	"unicode"
@@ -46,13 +47,20 @@ const (
 	maxSerial   = 200
 )
 
-// ParseLabel reads label.json; it fails with manifest.ErrFormat.
+// ErrLabel says that a disk's label is damaged: Relabel makes it anew.
+var ErrLabel = errors.New("its label.json can't be used")
+
+// ParseLabel reads label.json; it fails with ErrLabel and manifest.ErrFormat.
 func ParseLabel(b []byte) (Label, error) {
 	var l Label
-	if err := manifest.ParseDocument(b, maxLabel, labelFormat, &l); err != nil {
-		return Label{}, err
+	err := manifest.ParseDocument(b, maxLabel, labelFormat, &l)
+	if err == nil {
+		err = l.check()
 	}
-	return l, l.check()
+	if err != nil {
+		return Label{}, fmt.Errorf("%w: %w", ErrLabel, err)
+	}
+	return l, nil
 }
 
 // Encode returns label.json. Time is cut to whole seconds. It fails with manifest.ErrFormat where ParseLabel would.

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,6 +16,9 @@ type Sum struct {
 	Name   string
 	size   int64
 }
+
+// ErrSums says that a sealed disk's SHA256SUMS is damaged or lost.
+var ErrSums = errors.New("the list of sums can't be used")
 
 // MaxSums is the largest SHA256SUMS in bytes: more than a million lines.
 const MaxSums = 256 << 20

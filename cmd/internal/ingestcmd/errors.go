@@ -23,13 +23,16 @@ var Rules = []cli.Rule{
 	{As: as[*ingest.GoneError], Code: cli.Incomplete, Hint: "connect it again and run the same again: what is done is kept"},
 	{As: mendable, Code: cli.Damaged, Hint: "nothing is lost: ingest rebuilds it, from the same disks together"},
 	{As: both(as[*ingest.DamagedError], notHere), Code: cli.Damaged, Hint: "give it all disks of the set that there are at once: with their parity they make up for each other; the machine sends the rest again"},
-	{As: as[*ingest.DamagedError], Code: cli.Damaged, Hint: "everything else is good; the machine must send what is damaged again"},
+	{As: as[*ingest.DamagedError], Code: cli.Damaged, Hint: "everything else is good; other disks of the set, the parity disk above all, may make up for it when they are given, too; else the machine must send it again"},
+	{Is: disk.ErrLabel, Code: cli.Damaged, Hint: "`waybill-ingest label DISK`, or `waybill seed label DISK`, makes it anew from what is on the disk"},
+	{Is: disk.ErrNoDisk, Code: cli.Failed, Hint: "is it mounted? A lost label.json is made anew by `waybill-ingest label DISK` or `waybill seed label DISK`, as long as waybill.json is there"},
+	{Is: disk.ErrSums, Code: cli.Damaged, Hint: "packs are checked by their names all the same, and ingest doesn't need it; on its machine `waybill seed seal DISK` writes it anew"},
 	{Is: manifest.ErrFormat, Code: cli.Damaged, Hint: "get it from another copy; `waybill verify` tells what else is damaged"},
 	{As: notHere, Code: cli.Incomplete, Hint: "give it the other disks of the set, best all that there are at once: with their parity they make up for each other"},
 	{As: as[*ingest.IncompleteError], Code: cli.Incomplete, Hint: "ingest the other disks of the set; everything that is there is good"},
 	{Is: carrier.ErrLog, Code: cli.Failed, Hint: "a Data Box log is XML; is it complete? `help reconcile` tells which logs are known"},
 	{Is: ingest.ErrEmpty, Code: cli.NoVault, Hint: "is it the right disk, and mounted? A disk has a label.json and a waybill.json at its top"},
-	{As: noTree, Code: cli.NoVault, Hint: "is it the right directory, and mounted? A disk or vault has a waybill.json at its top"},
+	{As: noTree, Code: cli.NoVault, Hint: "is it the right directory, and mounted? A disk or vault has a waybill.json at its top; a lost one can be copied from another disk of the same vault"},
 }
 
 // noTree knows the error of a directory that has no waybill.json.

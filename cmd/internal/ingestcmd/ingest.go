@@ -105,6 +105,7 @@ func run(ctx context.Context, out *cli.Output, address, note string, disks []str
 		return err
 	}
 	defer done()
+	warnUnlabelled(ctx, out, sources)
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("looking for this host's name: %w", err)

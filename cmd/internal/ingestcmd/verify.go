@@ -2,8 +2,10 @@ package ingestcmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -12,6 +14,7 @@ import (
 	"waybill/ingest"
 	"waybill/internal/cli"
 	"waybill/manifest"
+	"waybill/seed/disk"
 )
 
 // Verify returns the command that checks disks and vaults without keys.
@@ -78,6 +81,7 @@ func VerifyTrees(ctx context.Context, out *cli.Output, names []string) error {
 		return err
 	}
 	defer done()
+	warnUnlabelled(ctx, out, sources)
 	p := &ingest.Progress{}
 	stop := out.Progress(sample("verifying", p))
 	r, err := ingest.VerifySet(ctx, sources, ingest.Options{Progress: p})
@@ -97,6 +101,17 @@ func VerifyTrees(ctx context.Context, out *cli.Output, names []string) error {
 		out.Answer("set", l, l.write)
 	}
 	return err
+}
+
+// warnUnlabelled tells of disks that have lost their label: they are taken for vaults.
+func warnUnlabelled(ctx context.Context, out *cli.Output, sources []ingest.Source) {
+	for _, s := range sources {
+		_, err := manifest.ReadObject(ctx, s, disk.LabelName, 64<<10)
+		_, serr := manifest.ReadObject(ctx, s, disk.SumsName, disk.MaxSums)
+		if errors.Is(err, fs.ErrNotExist) && serr == nil {
+			out.Warn("%s is a disk that has lost its label.json: what it should have can't be told. `waybill-ingest label DISK` makes the label anew", s.Name)
+		}
+	}
 }
 
 func (l *SetLine) write(w io.Writer) {
