@@ -16,7 +16,7 @@ import (
 // A Status tells how far a seed is.
 type Status struct {
 	Set      manifest.ID  `json:"set"`
-	Complete bool         `json:"complete"` // its point is; not necessarily its disks' sealing
+	Complete bool         `json:"complete"` // its point is, or a backup's that ended it; not necessarily its disks' sealing
 	Files    int64        `json:"files"`    // in its newest commit
 	Bytes    int64        `json:"bytes"`
 	Updated  time.Time    `json:"updated"` // when that commit was made
@@ -59,6 +59,11 @@ func Look(ctx context.Context, o *Options) (*Status, error) {
 		if m.Set == s.Set {
 			first = errors.Join(first, s.point(ctx, o, link))
 		}
+	}
+	if !s.Complete { // a backup may have ended it
+		last, err := o.Domain.Last(ctx)
+		s.Complete = err == nil && last != nil && last.State == catalog.Complete
+		first = errors.Join(first, err)
 	}
 	for _, path := range o.Disks {
 		if err := s.here(path, at); err != nil {

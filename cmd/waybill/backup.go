@@ -12,6 +12,7 @@ import (
 	"waybill/incremental"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
+	"waybill/internal/domain"
 	"waybill/internal/heal"
 	"waybill/internal/save"
 	"waybill/manifest"
@@ -19,7 +20,7 @@ import (
 
 func newBackup(a *app) *cobra.Command {
 	var f saveFlags
-	var noHeal bool
+	var noHeal, endSeed bool
 	cmd := &cobra.Command{
 		Use:   "backup [PATH...]",
 		Short: "make the next recovery point, over the network",
@@ -31,6 +32,9 @@ also stores again, over the network, what was in those packs, and no more than t
 later. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
 is listed, for every earlier recovery point that lacks it, and the exit code is 20; the newest is whole.
 
+While a seed is not complete it does nothing: the rest of the seed goes to disks, by ` + "`waybill seed --resume`" + `. With --end-seed it goes over
+the network instead, and the disks that were filled are sealed by ` + "`waybill seed seal`" + `.
+
 Interrupted, it keeps what is done; the next one goes on from there. Items that can't be read are listed, and
 the exit code is 3.`,
 		Example: `  waybill backup                        what the last recovery point has
@@ -38,19 +42,28 @@ the exit code is 3.`,
   waybill backup -x /                   the whole machine, without what is mounted below
   waybill backup --no-heal              what disks lost can wait
   waybill backup --json --quiet`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.backup(cmd.Context(), args, &f, noHeal) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.backup(cmd.Context(), args, &f, noHeal, endSeed)
+		},
 	}
 	cmd.Flags().BoolVar(&noHeal, "no-heal", false, "don't store again what the vault has found missing on disks that arrived")
+	cmd.Flags().BoolVar(&endSeed, "end-seed", false, "send over the network what a seed that is not complete has yet to write to disks")
 	f.flags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal bool) error {
+func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal, endSeed bool) error {
 	w, err := a.openOwnForWriting(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	if unfinished, err := w.seeding(ctx); err != nil {
+		return err
+	} else if unfinished && !endSeed {
+		return cli.Errorf(cli.Usage, "the seed is not complete, and the rest of it would go over the network").
+			Hinted("go on with it: `waybill seed --resume --to DISK`; or say that this is meant, with --end-seed")
+	}
 	cfg, err := w.config(paths, f)
 	if err != nil {
 		return err
@@ -70,6 +83,19 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal b
 		return a.problems(r.Point)
 	}
 	return errors.Join(a.heal(ctx, w, cfg, wants), a.problems(r.Point))
+}
+
+// seeding tells whether the machine's newest point is a checkpoint of a seed.
+func (w *writing) seeding(ctx context.Context) (bool, error) {
+	last := w.Chain.Last()
+	if last == nil || last.Manifest.Set == "" {
+		return false, nil
+	}
+	p, err := w.Resolve(ctx, last.Digest.String())
+	if domain.Lost(err) {
+		return false, nil // the run will say what it makes of that
+	}
+	return err == nil && p.State == catalog.PartialState, err
 }
 
 // save makes the point and tells of it.
@@ -115,7 +141,11 @@ func newSavedLine(r *save.Result, took time.Duration) *savedLine {
 }
 
 func (l *savedLine) write(w io.Writer) {
-	fmt.Fprintf(w, "recovery point %.12s  %s, found by %s: %s\n", l.ID, l.State, l.Mode, l.Reason)
+	how := "found by " + l.Mode + ": " + l.Reason
+	if l.Mode == "first" {
+		how = l.Reason
+	}
+	fmt.Fprintf(w, "recovery point %.12s  %s, %s\n", l.ID, l.State, how)
 	fmt.Fprintf(w, "%s, %s; %s read, %s new, %s stored in %s; %s\n",
 		cli.Counted(l.Stats.Files, "file"), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stats.ReadBytes), cli.Bytes(l.Stats.NewBytes),
 		cli.Bytes(l.Stored), cli.Counted(int64(l.Packs), "pack"), cli.Duration(time.Duration(l.Seconds*float64(time.Second))))

@@ -137,6 +137,9 @@ func writePoint(w io.Writer, l *pointLine) {
 		return
 	}
 	how := l.Mode + ", " + l.Reason
+	if l.Mode == "first" {
+		how = l.Reason
+	}
 	if l.Set != "" {
 		how += ", on disks"
 	}

@@ -16,6 +16,7 @@ import (
 
 	"waybill/cmd/internal/ingestcmd"
 	"waybill/internal/cli"
+	"waybill/internal/fault"
 	"waybill/internal/keys"
 )
 
@@ -36,6 +37,7 @@ func TestMain(m *testing.M) {
 //	packof FILE CLASS VAR       sets a variable to the name of a pack of that class in `manifest show --json --packs`
 //	waitfor FILE                waits until it is there
 //	removeall PATTERN           removes files
+//	smalldisk DIR MIB           mounts a disk of that size on a new directory; the condition [fuse] tells whether that can be done
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -47,8 +49,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TZ", "UTC")
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "fuse" {
+				return fault.Available(), nil
+			}
+			return false, fmt.Errorf("no condition is called %q", cond)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf,
+			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk,
 		},
 	})
 }
@@ -112,6 +120,19 @@ func packOf(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s has no pack of %s", args[0], args[1])
+}
+
+func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: smalldisk dir MiB")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	dir, backing := ts.MkAbs(args[0]), ts.MkAbs(args[0]+".backing")
+	ts.Check(errors.Join(os.Mkdir(dir, 0o777), os.Mkdir(backing, 0o777)))
+	d, err := fault.Mount(backing, dir, fault.Faults{Size: size << 20})
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(d.Close()) })
 }
 
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
