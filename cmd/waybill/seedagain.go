@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -27,7 +28,11 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 		return err
 	}
 	if len(packs) == 0 {
-		a.out.Say("nothing is missing that could be sent again")
+		if f.want {
+			a.out.Say("the vault wants nothing: what has not arrived there may still be in the post")
+		} else {
+			a.out.Say("disk %d carried nothing of the backup: it is one of parity, or what it had is on another by now", f.reissue)
+		}
 		return nil
 	}
 	began := time.Now()
@@ -42,6 +47,13 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 	}
 	if w.vault != nil {
 		err = errors.Join(err, w.publish(ctx), w.copyCustody(ctx, r.Set, o.Disks))
+	}
+	if errors.Is(err, seed.ErrNextDisk) {
+		again := "--want"
+		if f.reissue > 0 {
+			again = fmt.Sprintf("--reissue %d", f.reissue)
+		}
+		return cli.Errorf(cli.NextDisk, "%w", err).Hinted("run it again with a larger disk, or with several: `waybill seed %s --to DISK --to DISK`", again)
 	}
 	if err != nil {
 		return err
@@ -58,7 +70,7 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 func (w *writing) toReissue(ctx context.Context, f *seedFlags) ([]manifest.Pack, error) {
 	if f.want {
 		if w.vault == nil {
-			return nil, cli.Errorf(cli.NoVault, "the want list is in the vault, and that is out of reach").Hinted("--reissue N takes all that a disk carried, without asking the vault")
+			return nil, cli.Errorf(cli.NoVault, "the want list is in the vault, and that is out of reach").Hinted("mount the vault, and leave out --offline")
 		}
 		return heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
 	}

@@ -72,14 +72,32 @@ func (w *writing) openVaultIfThere(ctx context.Context, out *cli.Output) error {
 
 // copyCustody brings the vault the custody logs of the disks, which may be lost on the way.
 func (w *writing) copyCustody(ctx context.Context, set manifest.ID, paths []string) error {
+	return w.eachLog(set, paths, func(d *disk.Disk, n int) error {
+		_, err := manifest.CopyCustody(ctx, w.vault, d, w.state.Secrets.Machine, set, n, w.state.Machine.SigningKey, w.state.Credentials.ReceiptKey)
+		return err
+	})
+}
+
+// fetchCustody brings disks that have been at the vault what it has noted since, so that what is noted now follows on it.
+func (w *writing) fetchCustody(ctx context.Context, set manifest.ID, paths []string) error {
+	return w.eachLog(set, paths, func(d *disk.Disk, n int) error {
+		_, err := manifest.CopyCustody(ctx, d, w.vault, w.state.Secrets.Machine, set, n, w.state.Machine.SigningKey, w.state.Credentials.ReceiptKey)
+		return err
+	})
+}
+
+// eachLog calls do with each disk of the set that can be opened, and its number.
+func (w *writing) eachLog(set manifest.ID, paths []string, do func(*disk.Disk, int) error) error {
 	var errs []error
 	for _, path := range paths {
 		d, err := disk.Open(path)
 		if err != nil {
 			continue // it failed, or nothing is on it
 		}
-		_, err = manifest.CopyCustody(ctx, w.vault, d, w.state.Secrets.Machine, set, d.Label().Disk, w.state.Machine.SigningKey)
-		errs = append(errs, err, d.Close())
+		if l := d.Label(); l.Set == set {
+			errs = append(errs, do(d, l.Disk))
+		}
+		errs = append(errs, d.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -118,7 +118,7 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		return cli.Errorf(cli.Usage, "the seed is not complete, and its disks are still to be filled").Hinted("go on with it: waybill seed --resume --to DISK")
 	}
 	if n := parityAway(s); n > 0 {
-		a.out.Warn("disk %d carries the set's parity and is not here: what is sealed without it is not covered by it. Seal them together when it is", n)
+		a.out.Warn("disk %d is not here, and has no packs: if it carries the set's parity, what is sealed without it is not covered by it. Seal them together when it is here", n)
 	}
 	f.save.compression = "auto"
 	o, err := w.seedOptions(nil, f)
@@ -126,10 +126,15 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		return err
 	}
 	o.Again = true
+	if w.vault != nil {
+		if err := w.fetchCustody(ctx, s.Set, o.Disks); err != nil {
+			a.out.Warn("what the vault has noted of the disks could not be brought to them: %v", err)
+		}
+	}
 	return a.runAndTell(ctx, w, o, f)
 }
 
-// parityAway is a disk of the set's parity that is not here: commits have nothing on it. 0 when there is none.
+// parityAway is a disk that is not here and may be one of parity: commits have nothing on it. 0 when there is none.
 func parityAway(s *seed.Status) int {
 	for _, d := range s.Disks {
 		if d.Packs == 0 && d.Path == "" {

@@ -179,6 +179,10 @@ func (w *writing) checkHead() error {
 			return w.state.SetHead(machine.Head{Sequence: last.Manifest.Sequence, Digest: last.Digest})
 		}
 	}
+	if w.vault == nil {
+		return cli.Errorf(cli.NoVault, "the vault is out of reach, and commit %d, %.12s, is not here without it", head.Sequence, head.Digest).
+			Hinted("mount the vault and leave out --offline, or connect the disks that have been written last")
+	}
 	return cli.Errorf(cli.ChainConflict, "the vault lacks commit %d, %.12s, which this machine made last", head.Sequence, head.Digest).
 		Hinted("the vault was set back to an older copy, or another machine writes as this one")
 }
