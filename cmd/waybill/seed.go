@@ -176,7 +176,7 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 	}
 	l := &seedLine{newSavedLine(r.Result, time.Since(began)), r.Set, r.Resumed, r.Disks, append([]int{}, r.Absent...)}
 	a.out.Answer("seed", l, l.write)
-	if len(r.Disks) > 0 {
+	if len(r.Disks) > 0 && err == nil {
 		a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
 	}
 	return errors.Join(err, a.problems(r.Point))

@@ -137,8 +137,8 @@ func (d *Disk) Room(size, keep int64) error {
 	if err != nil {
 		return err
 	}
-	if free < size+keep+min(2*size, Reserve) {
-		return fmt.Errorf("disk %d (%s) has only %d MiB free: %w", d.label.Disk, d.Path(), free>>20, durable.ErrFull)
+	if need := size + keep + min(2*size, Reserve); free < need {
+		return fmt.Errorf("disk %d (%s) has %d MiB free, and another pack with parity and a reserve takes %d: %w", d.label.Disk, d.Path(), free>>20, need>>20, durable.ErrFull)
 	}
 	return nil
 }

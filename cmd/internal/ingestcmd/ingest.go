@@ -106,6 +106,7 @@ func run(ctx context.Context, out *cli.Output, address, note string, disks []str
 	}
 	defer done()
 	warnUnlabelled(ctx, out, sources)
+	warnUnsealed(ctx, out, sources)
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("looking for this host's name: %w", err)
@@ -187,6 +188,10 @@ func tell(out *cli.Output, m *ingest.Imported) {
 		Bytes: r.Bytes, Missing: append([]manifest.WantPack{}, r.Missing...), MissingRuns: append([]int{}, m.Gaps...), Damaged: damages(m.Damaged), Receipt: m.ReceiptName}
 	out.Answer("ingest", l, func(w io.Writer) {
 		fmt.Fprintf(w, "machine  %s  %s\n", l.Machine, manifest.EscapePath([]byte(l.Name)))
+		if l.Receipt == "" {
+			fmt.Fprintln(w, "  stopped before the end, without a receipt; what was imported stays")
+			return
+		}
 		fmt.Fprintf(w, "  %s verified, %d imported (%s), %d were there already; %s new\n", cli.Counted(int64(l.Verified), "pack"),
 			l.Imported, cli.Bytes(l.Bytes), l.Present, cli.Counted(int64(l.Commits), "commit"))
 		if l.Repaired > 0 {
@@ -198,9 +203,7 @@ func tell(out *cli.Output, m *ingest.Imported) {
 		for _, m := range l.Missing {
 			fmt.Fprintf(w, "  missing: pack %s, %s%s\n", m.Name, m.Reason, onDisk(m.Disk))
 		}
-		if l.Receipt != "" {
-			fmt.Fprintf(w, "  receipt  %s\n", l.Receipt)
-		}
+		fmt.Fprintf(w, "  receipt  %s\n", l.Receipt)
 	})
 }
 

@@ -27,7 +27,7 @@ these tell. It takes no keys, and the disk should be verified after.`,
 					return err
 				}
 				out.Answer("label", l, func(w io.Writer) {
-					fmt.Fprintf(w, "%s is disk %d of %d, %s, of set %s of machine %s\n", path, l.Disk, l.Disks, l.State, l.Set, l.Machine)
+					fmt.Fprintf(w, "%s is disk %s, %s, of set %s of machine %s\n", path, number(l.Disk, l.Disks), l.State, l.Set, l.Machine)
 				})
 			}
 			return nil

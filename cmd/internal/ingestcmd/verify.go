@@ -114,6 +114,19 @@ func warnUnlabelled(ctx context.Context, out *cli.Output, sources []ingest.Sourc
 	}
 }
 
+// warnUnsealed tells of disks that came before their seed was done with them.
+func warnUnsealed(ctx context.Context, out *cli.Output, sources []ingest.Source) {
+	for _, s := range sources {
+		b, err := manifest.ReadObject(ctx, s, disk.LabelName, 64<<10)
+		if err != nil {
+			continue // the import tells
+		}
+		if l, err := disk.ParseLabel(b); err == nil && l.State == disk.Filling {
+			out.Warn("%s is disk %s, and not sealed: its seed was not done with it, and it may lack parity. What is whole is imported", s.Name, number(l.Disk, l.Disks))
+		}
+	}
+}
+
 func (l *SetLine) write(w io.Writer) {
 	if len(l.NotHere) == 0 {
 		fmt.Fprintln(w, "all disks of the set are here")
@@ -126,6 +139,14 @@ func (l *SetLine) write(w io.Writer) {
 	for _, m := range l.Missing {
 		fmt.Fprintf(w, "  missing: pack %s%s\n", m.Name, onDisk(m.Disk))
 	}
+}
+
+// number is which disk of how many; while a seed runs, nobody knows of how many.
+func number(disk, disks int) string {
+	if disks == 0 {
+		return fmt.Sprint(disk)
+	}
+	return fmt.Sprintf("%d of %d", disk, disks)
 }
 
 func numbers(list []int) (text string) {
@@ -163,7 +184,7 @@ func newVerifyLine(r *ingest.VerifyReport) *VerifyLine {
 func (l *VerifyLine) write(w io.Writer, name string) {
 	what := "vault"
 	if l.Disk != 0 {
-		what = fmt.Sprintf("disk %d of %d, %s, for vault", l.Disk, l.Disks, l.State)
+		what = fmt.Sprintf("disk %s, %s, for vault", number(l.Disk, l.Disks), l.State)
 	}
 	fmt.Fprintf(w, "%s: %s %s\n", name, what, l.Vault)
 	for _, m := range l.Machines {
@@ -189,6 +210,9 @@ func (l *VerifyLine) write(w io.Writer, name string) {
 func (l *VerifyLine) sum() string {
 	switch ingest.Verdict(l.Verdict) {
 	case ingest.Whole:
+		if l.State == string(disk.Filling) {
+			return "whole, but not sealed: its seed goes on, or `waybill seed seal DISK` has yet to check it; it is not to be shipped"
+		}
 		return "whole"
 	case ingest.Repairable:
 		return "repairable: parity or the other disks make good all that is damaged"
