@@ -113,7 +113,12 @@ func TestFullDisks(t *testing.T) {
 			m.change = func(o *seed.Options) {
 				o.Save.DataPack = 2 << 20
 				if asked {
-					o.Next = func(context.Context, error) ([]string, error) { return disks[1:], nil }
+					wrong := [][]string{disks[:1], {disks[1], root}, disks[1:]} // given twice, and something else
+					o.Next = func(context.Context, error) ([]string, error) {
+						next := wrong[0]
+						wrong = wrong[1:]
+						return next, nil
+					}
 				}
 			}
 			r, err := m.try(t.Context(), disks[:1], root)

@@ -29,26 +29,19 @@ func begin(ctx context.Context, o *Options, set manifest.ID) (*fleet, error) {
 }
 
 // take adds disks to the fleet: ones that were begun, and new ones. Nothing is changed on any
-// before all are known to be right.
+// before all are known to be right. It fails with disk.ErrForeign, and adds none, when one is not.
 func (f *fleet) take(paths []string, set manifest.ID) error {
 	before := len(f.disks)
-	fresh, err := f.gather(paths)
+	fresh, roles, err := f.examine(paths, before, set)
 	if err != nil {
-		return err
-	}
-	for _, d := range f.disks {
-		if err := f.check(d, set); err != nil {
-			return err
+		for _, d := range f.disks[before:] {
+			d.Close()
+			delete(f.loads, d)
 		}
-	}
-	if err := f.once(before); err != nil {
+		f.disks = f.disks[:before]
 		return err
 	}
 	if err := f.resume(f.disks[before:], set); err != nil {
-		return err
-	}
-	roles, err := f.roles(fresh)
-	if err != nil {
 		return err
 	}
 	for _, path := range fresh {
@@ -58,6 +51,28 @@ func (f *fleet) take(paths []string, set manifest.ID) error {
 	}
 	slices.SortFunc(f.disks, func(a, b *disk.Disk) int { return a.Label().Disk - b.Label().Disk })
 	return nil
+}
+
+// examine opens the disks that were begun, beside those that were there before, finds out which are new, and makes sure that all may be used.
+func (f *fleet) examine(paths []string, before int, set manifest.ID) (fresh []string, roles map[string]string, err error) {
+	if fresh, err = f.gather(paths); err != nil {
+		return nil, nil, err
+	}
+	for _, d := range f.disks {
+		if err := f.check(d, set); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := f.once(before); err != nil {
+		return nil, nil, err
+	}
+	for _, path := range fresh {
+		if err := disk.Usable(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	roles, err = f.roles(fresh)
+	return fresh, roles, err
 }
 
 // gather opens the disks that were begun, and returns the paths of the others.

@@ -74,8 +74,8 @@ type Options struct {
 	Note        string                   // for the custody log
 	Again       bool                     // seal disks that are sealed once more: beside a disk of parity they come to be covered by it
 
-	// Next is asked when the seed can't go on for want of room, with why, and returns further disks' directories. Without
-	// any, or when it is nil, the run ends with ErrNextDisk.
+	// Next is asked when the seed can't go on for want of room, with why, and returns further disks' directories; it is asked again when
+	// one of them can't be used. Without any, or when it is nil, the run ends with ErrNextDisk.
 	Next func(ctx context.Context, why error) ([]string, error)
 	// Failed is told of each disk that failed and was left behind; may be nil.
 	Failed func(disk.Label, string, error)
@@ -236,14 +236,19 @@ func (f *fleet) next(ctx context.Context, set manifest.ID) error {
 	if f.o.Next == nil {
 		return why
 	}
-	paths, err := f.o.Next(ctx, f.noted)
-	if err != nil {
-		return errors.Join(why, err)
+	ask := f.noted
+	for {
+		paths, err := f.o.Next(ctx, ask)
+		if err != nil {
+			return errors.Join(why, err)
+		}
+		if len(paths) == 0 {
+			return why
+		}
+		if ask = f.take(paths, set); !errors.Is(ask, disk.ErrForeign) {
+			return ask
+		} // else the wrong one was given: no reason to end after days
 	}
-	if len(paths) == 0 {
-		return why
-	}
-	return f.take(paths, set)
 }
 
 // finish seals those of a seed's disks that it was stopped before: the point is complete, and there may be

@@ -52,14 +52,8 @@ type Disk struct {
 // Create begins a disk in an existing directory that holds nothing but, perhaps, what file systems put there themselves;
 // else it fails with ErrForeign. The label's state is set to Filling.
 func Create(path string, label Label) (*Disk, error) {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, fmt.Errorf("beginning a disk: %w", err)
-	}
-	for _, e := range entries {
-		if !ofFileSystem(e.Name()) {
-			return nil, fmt.Errorf("beginning a disk in %s: %w: it holds %q and perhaps more; use an empty directory or file system", path, ErrForeign, e.Name())
-		}
+	if err := Usable(path); err != nil {
+		return nil, err
 	}
 	d, err := durable.Open(path)
 	if err != nil {
@@ -72,6 +66,20 @@ func Create(path string, label Label) (*Disk, error) {
 		return nil, err
 	}
 	return disk, nil
+}
+
+// Usable is nil when a new disk may be begun in a directory, which has nothing but what file systems put there; else ErrForeign.
+func Usable(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return fmt.Errorf("beginning a disk: %w", err)
+	}
+	for _, e := range entries {
+		if !ofFileSystem(e.Name()) {
+			return fmt.Errorf("beginning a disk in %s: %w: it holds %q and perhaps more; use an empty directory or file system", path, ErrForeign, e.Name())
+		}
+	}
+	return nil
 }
 
 // ofFileSystem tells what file systems and desktops put on an empty disk.
