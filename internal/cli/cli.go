@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,6 +41,7 @@ func Run(ctx context.Context, root *cobra.Command, out *Output, rules []Rule, ar
 
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !began {
+		out.JSON = out.JSON || slices.Contains(args, "--json") // the flags may not have been read
 		err = usage(err, cmd)
 	}
 	if flushErr := out.Flush(); err == nil && flushErr != nil {
