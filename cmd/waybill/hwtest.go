@@ -68,6 +68,11 @@ func (a *app) hwtest(ctx context.Context, args []string, f *hwtestFlags) error {
 	if (len(args) == 1) == (f.device != "") {
 		return cli.Errorf(cli.Usage, "which disk?").Hinted("name the directory where it is mounted, or a device with --device DEV --serial S")
 	}
+	if f.device == "" {
+		if _, err := os.Stat(args[0]); err != nil {
+			return cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted? A DISK is the directory where it is")
+		}
+	}
 	p := &hwtest.Progress{}
 	o := hwtest.Options{Quick: f.quick, Serial: f.serial, Progress: p}
 	if f.packSize != "" {

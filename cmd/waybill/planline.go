@@ -83,7 +83,11 @@ func (l *planLine) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "by disk   %s: %s to fill, %s on the way, %s to ingest\n", span(a.Disk), span(a.Seed), span(a.Courier), span(a.Ingest))
 	fmt.Fprintf(w, "disks     %d of %s without parity; %d with parity %s on each and %s\n", a.Bare, cli.Bytes(q.DiskSize), a.Disks, q.Parity, cli.Counted(int64(q.ParityDisks), "parity disk"))
-	fmt.Fprintf(w, "even at   %s, when both ways take as long\n", plan.FormatRate(a.Breakeven))
+	if a.Breakeven > 0 {
+		fmt.Fprintf(w, "even at   %s, when both ways take as long\n", plan.FormatRate(a.Breakeven))
+	} else {
+		fmt.Fprintf(w, "even at   no rate: what flows outside of the hours is enough\n")
+	}
 	fmt.Fprintln(w, l.Advice)
 }
 

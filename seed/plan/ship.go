@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -55,8 +56,12 @@ const (
 // Compare tells how long it takes to send and to ship. It fails when a disk can't hold anything.
 func Compare(q Question) (a Answer, err error) {
 	room := q.DiskSize - q.DiskSize/fsPart - diskRest
-	if room <= q.Largest || q.DiskSpeed <= 0 {
-		return a, fmt.Errorf("a disk of %d bytes at %.0f bytes a second is none to seed to", q.DiskSize, q.DiskSpeed)
+	if q.DiskSpeed <= 0 {
+		return a, errors.New("a disk that writes nothing is none to seed to")
+	}
+	if room <= q.Largest {
+		return a, fmt.Errorf("a disk of %d MB is none to seed to: %d MB are kept free on it, and the largest pack has %d MB",
+			q.DiskSize/1e6, (q.DiskSize-room)/1e6, q.Largest/1e6)
 	}
 	needs := func(bytes int64) int { return max(int((bytes+room-1)/room), 1) }
 	a.Bare = needs(q.Stored)
