@@ -91,6 +91,9 @@ func (d *Domain) Frame(ctx context.Context, loc index.Loc, dst []byte) ([]byte, 
 		b, err = r.Frame(dec, FrameOf(loc), dst)
 		return err
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err // it names the pack
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pack %.12s: %w", manifest.Digest(loc.Pack), err)
 	}

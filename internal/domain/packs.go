@@ -37,6 +37,9 @@ func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, 
 		return r, nil
 	}
 	r, err := d.openCopy(ctx, name, d.store)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, absent{name, err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening pack %.12s: %w", name, err)
 	}
@@ -48,6 +51,15 @@ func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, 
 	d.packs[name] = r
 	return r, nil
 }
+
+// An absent pack is in no store. People are told so in words: a path in a store means nothing to them.
+type absent struct {
+	name manifest.Digest
+	err  error // fs.ErrNotExist
+}
+
+func (a absent) Error() string { return fmt.Sprintf("pack %.12s is not here", a.name) }
+func (a absent) Unwrap() error { return a.err }
 
 // openCopy opens the pack in the first of the stores whose copy opens.
 func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores union) (*pack.Reader, error) {
