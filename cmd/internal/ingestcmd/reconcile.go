@@ -24,7 +24,8 @@ func Reconcile(out *cli.Output, parent string) *cobra.Command {
 		Short: "compare a carrier's logs with what was sent",
 		Long: `Reads the logs that a carrier wrote about the files it took, and compares them with the signed manifests: of the vault, or of
 the disks themselves while they are still at hand. It tells which packs arrived as they were sent, by size, CRC-64 and MD5
-as far as a log has them, which arrived under another name, which failed and why, and which no log mentions.
+as far as a log has them, which arrived under another name, which failed and why, and which no log mentions. "Loaded" packs were on the
+carrier's device, by its bill of materials; that they arrived, only a copy log or verbose log can tell.
 
 It knows Azure's logs in XML: the bill of materials (BOM) and error.xml of a Data Box; the copy log and verbose log of Data Box, Data Box Disk
 and Import/Export, in the container databoxcopylog; the older _error.xml and _verbose.xml; and the error log of Data Box
@@ -59,8 +60,8 @@ and 21 when something was renamed or is not mentioned.`,
 type ReconcileLine struct {
 	Packs    int           `json:"packs"` // that were sent
 	Arrived  int           `json:"arrived"`
-	Loaded   int           `json:"loaded"` // that the carrier's device had, and of which no log says more
-	Renamed  int           `json:"renamed"`
+	Loaded   int           `json:"loaded"`  // that the carrier's device had, and of which no log says more
+	Renamed  int           `json:"renamed"` // of other files, too, as failed
 	Failed   int           `json:"failed"`
 	Unlisted int           `json:"unlisted"` // that no log mentions
 	Problems []ProblemLine `json:"problems"`
@@ -181,9 +182,28 @@ func problem(pack manifest.Digest, disk int, e carrier.Entry) ProblemLine {
 	return ProblemLine{pack, disk, e.Fate, safe(e.Path), safe(e.NewTo), safe(e.Reason)}
 }
 
+// others counts the problems with files that are no packs.
+func (l *ReconcileLine) others() (failed, renamed int) {
+	failed = int(l.More)
+	for _, p := range l.Problems {
+		switch {
+		case !p.Pack.IsZero():
+		case p.Fate == carrier.Renamed:
+			renamed++
+		case p.Fate == carrier.Failed:
+			failed++
+		}
+	}
+	return failed, renamed
+}
+
 func (l *ReconcileLine) write(w io.Writer) {
+	failed, renamed := l.others()
 	fmt.Fprintf(w, "%s sent: %d arrived, %d loaded, %d renamed, %d failed, %d not mentioned\n", cli.Counted(int64(l.Packs), "pack"),
-		l.Arrived, l.Loaded, l.Renamed, l.Failed, l.Unlisted)
+		l.Arrived, l.Loaded, l.Renamed-renamed, l.Failed-failed, l.Unlisted)
+	if failed+renamed > 0 {
+		fmt.Fprintf(w, "of other files: %d renamed, %d failed\n", renamed, failed)
+	}
 	for _, p := range l.Problems {
 		what := p.Path
 		if !p.Pack.IsZero() {
