@@ -20,7 +20,7 @@ func newSeedStatus(a *app) *cobra.Command {
 		Use:   "status [DISK...]",
 		Short: "tell how far the seed is",
 		Long: `Tells how far this machine's seed is: what its commits have on each disk of the set, and of the disks that are named, and so are here, their
-state and room. A disk that is "filling" is not to be shipped.`,
+state and room. A disk that is "filling" is not to be shipped. While the seed runs, its last checkpoint is told.`,
 		Example: `  waybill seed status
   waybill seed status /mnt/disk1 /mnt/disk2
   waybill seed status --json`,
@@ -30,12 +30,7 @@ state and room. A disk that is "filling" is not to be shipped.`,
 
 func (a *app) seedStatus(ctx context.Context, disks []string) error {
 	f := &seedFlags{to: disks, begun: true}
-	w, err := a.openForSeed(ctx, f)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	s, err := w.look(ctx, f)
+	s, err := a.seedStatusOf(ctx, f)
 	if s == nil {
 		return err
 	}
