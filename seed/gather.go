@@ -31,6 +31,7 @@ func begin(ctx context.Context, o *Options, set manifest.ID) (*fleet, error) {
 // take adds disks to the fleet: ones that were begun, and new ones. Nothing is changed on any
 // before all are known to be right. It fails with disk.ErrForeign, and adds none, when one is not.
 func (f *fleet) take(paths []string, set manifest.ID) error {
+	f.forget(func(d *disk.Disk) bool { return f.loads[d].failed != nil && among(d.Path(), paths) }) // it is connected again
 	before := len(f.disks)
 	fresh, roles, err := f.examine(paths, before, set)
 	if err != nil {
@@ -103,6 +104,15 @@ func (f *fleet) gather(paths []string) (fresh []string, err error) {
 		f.hold(d)
 	}
 	return fresh, nil
+}
+
+// among tells whether a directory is one of others.
+func among(path string, others []string) bool {
+	info, err := os.Stat(path)
+	return slices.ContainsFunc(others, func(other string) bool {
+		there, oerr := os.Stat(other)
+		return path == other || err == nil && oerr == nil && os.SameFile(info, there)
+	})
 }
 
 // hold takes an open disk into the fleet, which closes it.
@@ -191,7 +201,7 @@ func (f *fleet) resume(disks []*disk.Disk, set manifest.ID) error {
 		if err != nil {
 			return err
 		}
-		if l := d.Label(); !mine {
+		if l := d.Label(); !mine && !f.vacant(d) {
 			f.numbers++
 			l.Set, l.Disk = set, f.numbers
 			if err := d.SetLabel(l); err != nil {
@@ -203,6 +213,12 @@ func (f *fleet) resume(disks []*disk.Disk, set manifest.ID) error {
 		}
 	}
 	return nil
+}
+
+// vacant tells whether a disk has its number from this run, and was forgotten since.
+func (f *fleet) vacant(d *disk.Disk) bool {
+	n := d.Label().Disk
+	return n > f.committed && n <= f.numbers && !slices.ContainsFunc(f.disks, func(o *disk.Disk) bool { return o != d && o.Label().Disk == n })
 }
 
 // roles chooses which of the new disks carry parity: the largest, of equals the last.

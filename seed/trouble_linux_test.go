@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,31 +112,59 @@ func TestDiskOfATakenNumber(t *testing.T) {
 	}
 }
 
-// The only disk is pulled out after something was committed: the next takes its place.
+// The only disk is pulled out after something was committed: the next takes its place, or the same one when it is connected again.
 func TestTheOnlyDiskIsPulledOut(t *testing.T) {
-	m, root := newMachine(t), tree(t, 8)
-	bad, next := fault.MountTest(t, fault.Faults{}), t.TempDir()
-	commits := 0
-	m.change = func(o *seed.Options) {
-		o.Save.CheckpointBytes = 2 << 20
-		o.Cache = hooked{o.Cache, func(name string) error {
-			if commits += strings.Count(name, ".json"); commits == 2 {
-				bad.Set(fault.Faults{Gone: true})
+	for _, test := range []struct {
+		same  bool
+		after int // commits
+	}{{false, 2}, {true, 2}, {true, 0}} {
+		same := test.same
+		m, root := newMachine(t), tree(t, 8)
+		bad := fault.MountTest(t, fault.Faults{})
+		if test.after == 0 {
+			var written atomic.Int64
+			bad.Set(fault.Faults{FailWrites: func(_ string, _, n int64) bool {
+				if written.Add(n) > 1<<20 {
+					bad.Set(fault.Faults{Gone: true})
+				}
+				return false
+			}})
+		}
+		disks := []string{bad.Dir, t.TempDir()}
+		absent := "[1]"
+		if same {
+			disks, absent = disks[:1], "[]"
+		}
+		commits := 0
+		m.change = func(o *seed.Options) {
+			o.Save.CheckpointBytes = 2 << 20
+			o.Cache = hooked{o.Cache, func(name string) error {
+				if commits += strings.Count(name, ".json"); commits > 0 && commits == test.after {
+					bad.Set(fault.Faults{Gone: true})
+					commits++ // once
+				}
+				return nil
+			}}
+			o.Next = func(context.Context, error) ([]string, error) {
+				if same {
+					bad.Set(fault.Faults{})
+				}
+				return disks[len(disks)-1:], nil
 			}
-			return nil
-		}}
-		o.Next = func(context.Context, error) ([]string, error) { return []string{next}, nil }
+		}
+		r, err := m.try(t.Context(), disks[:1], root)
+		m.must(err)
+		if fmt.Sprint(r.Absent) != absent || r.Point.State != catalog.Complete {
+			t.Errorf("%+v", r)
+		}
+		bad.Set(fault.Faults{})
+		m.change = nil
+		if !same {
+			_, err = m.try(t.Context(), disks[:1])
+			m.must(err)
+		}
+		m.check(root, disks...)
 	}
-	r, err := m.try(t.Context(), []string{bad.Dir}, root)
-	m.must(err)
-	if fmt.Sprint(r.Absent) != "[1]" || r.Point.State != catalog.Complete {
-		t.Errorf("%+v", r)
-	}
-	bad.Set(fault.Faults{})
-	m.change = nil
-	_, err = m.try(t.Context(), []string{bad.Dir})
-	m.must(err)
-	m.check(root, bad.Dir, next)
 }
 
 // A disk that has no room for a commit is left behind: sealed without it, it would be one of a seed that never ended.
