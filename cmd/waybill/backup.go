@@ -29,7 +29,8 @@ read and sent; without one it is a full backup. Without paths it saves what the 
 
 When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
 also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
-later. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
+later: say it while a disk of parity is on its way that makes up for them, for files that have changed since are lost to earlier points
+by then. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
 is listed, for every earlier recovery point that lacks it, and the exit code is 20; the newest is whole.
 
 While a seed is not complete it does nothing: the rest of the seed goes to disks, by ` + "`waybill seed --resume`" + `. With --end-seed it goes over
