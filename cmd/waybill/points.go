@@ -34,7 +34,8 @@ Where a command takes a POINT, it may be
 Times without a zone are local.
 
 While disks of a seed travel, what is on them is not in the vault. "in transit, 3 of 8 disks imported" says so; with
-the vault and the disks at hand, a point restores from both together: --from VAULT --from DISK. "2 packs wanted" are lost, by the vault's
+the vault and the disks at hand, a point restores from both together: --from VAULT --from DISK. No time that passes makes a disk lost: say so
+yourself, with seed --reissue. "2 packs wanted" are lost, by the vault's
 receipts; the next backup stores again what was in them, as far as the files still have it. What they do not have
 makes a point damaged: all but so many files of it restore.`,
 		Example: `  waybill points
