@@ -39,7 +39,7 @@ func (r *reading) arrivals(ctx context.Context) ([]heal.Arrival, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range wants {
+		for _, p := range wants.Now {
 			wanted[p.Name] = true
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,7 @@ import (
 
 func newBackup(a *app) *cobra.Command {
 	var f saveFlags
-	var noHeal, endSeed bool
+	var noHeal, healNow, endSeed bool
 	cmd := &cobra.Command{
 		Use:   "backup [PATH...]",
 		Short: "make the next recovery point, over the network",
@@ -29,8 +31,8 @@ read and sent; without one it is a full backup. Without paths it saves what the 
 
 When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
 also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
-later: say it while a disk of parity is on its way that makes up for them, for files that have changed since are lost to earlier points
-by then. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
+later. While a disk of the set's parity is on its way it waits, for that makes up for them without losing what has changed since; --heal-now
+does not. A disk that is still on its way is waited for, however long it takes. What the files do not have any more
 is listed, for every earlier recovery point that lacks it, and the exit code is 20; the newest is whole.
 
 While a seed is not complete it does nothing: the rest of the seed goes to disks, by ` + "`waybill seed --resume`" + `. With --end-seed it goes over
@@ -42,18 +44,21 @@ the exit code is 3.`,
   waybill backup /home /etc             from now on these
   waybill backup -x /                   the whole machine, without what is mounted below
   waybill backup --no-heal              what disks lost can wait
+  waybill backup --heal-now             the disk of parity will not come
   waybill backup --json --quiet`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.backup(cmd.Context(), args, &f, noHeal, endSeed)
+			return a.backup(cmd.Context(), args, &f, healing{noHeal, healNow}, endSeed)
 		},
 	}
 	cmd.Flags().BoolVar(&noHeal, "no-heal", false, "don't store again what the vault has found missing on disks that arrived")
+	cmd.Flags().BoolVar(&healNow, "heal-now", false, "don't wait for a disk of parity that may mend it")
+	cmd.MarkFlagsMutuallyExclusive("no-heal", "heal-now")
 	cmd.Flags().BoolVar(&endSeed, "end-seed", false, "send over the network what a seed that is not complete has yet to write to disks")
 	f.flags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal, endSeed bool) error {
+func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, how healing, endSeed bool) error {
 	w, err := a.openOwnForWriting(ctx)
 	if err != nil {
 		return err
@@ -69,13 +74,11 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal, 
 	if err != nil {
 		return err
 	}
-	var wants []manifest.Pack
-	if !noHeal {
-		if wants, err = heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey); err != nil {
-			return err
-		}
-		w.Shun(wants)
+	wants, err := a.wanted(ctx, w, how)
+	if err != nil {
+		return err
 	}
+	w.Shun(wants)
 	r, err := a.save(ctx, w, cfg)
 	if err != nil {
 		return err
@@ -84,6 +87,25 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, noHeal, 
 		return a.problems(r.Point)
 	}
 	return errors.Join(a.heal(ctx, w, cfg, wants), a.problems(r.Point))
+}
+
+// A healing says whether packs that were lost on the way are stored again.
+type healing struct{ never, now bool }
+
+// wanted is the packs to be stored again.
+func (a *app) wanted(ctx context.Context, w *writing, how healing) ([]manifest.Pack, error) {
+	if how.never {
+		return nil, nil
+	}
+	l, err := heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
+	if how.now {
+		return slices.Concat(l.Now, l.Later), err
+	}
+	if n := len(l.Later); n > 0 {
+		a.out.Say("%s of disks that arrived can't be used; disk %s of the set may mend that, and is waited for. If it will not come: `waybill backup --heal-now`",
+			cli.Counted(int64(n), "pack"), strings.Trim(fmt.Sprint(l.Disks), "[]"))
+	}
+	return l.Now, err
 }
 
 // seeding tells whether the machine's newest point is a checkpoint of a seed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"waybill/internal/cli"
@@ -72,7 +73,8 @@ func (w *writing) toReissue(ctx context.Context, f *seedFlags) ([]manifest.Pack,
 		if w.vault == nil {
 			return nil, cli.Errorf(cli.NoVault, "the want list is in the vault, and that is out of reach").Hinted("mount the vault, and leave out --offline")
 		}
-		return heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
+		l, err := heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
+		return slices.Concat(l.Now, l.Later), err
 	}
 	set, disks := seed.Numbers(w.Chain)
 	if f.reissue > disks {

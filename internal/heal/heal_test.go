@@ -145,12 +145,33 @@ func TestWants(t *testing.T) {
 		}
 		list, err := Wants(t.Context(), vault, d, signer.Public())
 		var got []byte
-		for _, p := range list {
+		for _, p := range list.Now {
 			got = append(got, p.Name[0])
 		}
 		if err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v; %v", name, got, test.want, err)
 		}
+	}
+}
+
+// What a disk of parity can still mend waits until that has arrived.
+func TestWantsWaitForParity(t *testing.T) {
+	signer, err := manifest.NewSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &domain.Domain{Machine: &manifest.Machine{Vault: vaultID, Machine: machineID}, Chain: seeded()}
+	d.Chain.Links[0].Manifest.Disks = 3
+	vault := objects{}
+	vault.put(1, 3)
+	vault.receipt(t, signer, manifest.Receipt{Set: setA, Arrived: []int{1}, Missing: miss(manifest.Absent, 1, 2)})
+	l, err := Wants(t.Context(), vault, d, signer.Public())
+	if err != nil || len(l.Now) != 0 || len(l.Later) != 1 || l.Later[0].Name != (manifest.Digest{2}) || !slices.Equal(l.Disks, []int{3}) {
+		t.Errorf("while disk 3 travels: %+v, %v", l, err)
+	}
+	vault.receipt(t, signer, manifest.Receipt{Set: setA, Arrived: []int{3}}) // it came alone, and did not help
+	if l, err = Wants(t.Context(), vault, d, signer.Public()); err != nil || len(l.Now) != 1 || len(l.Later) != 0 || len(l.Disks) != 0 {
+		t.Errorf("when it is there: %+v, %v", l, err)
 	}
 }
 
@@ -163,7 +184,7 @@ func TestWantsOfBadReceipts(t *testing.T) {
 	vault := objects{manifest.ReceiptsPrefix(machineID) + "0.json": []byte("{}"), manifest.ReceiptsPrefix(machineID) + "1.json": nil}
 	vault.receipt(t, signer, manifest.Receipt{Set: setA, Arrived: []int{1}, Missing: miss(manifest.Absent, 1, 2)})
 	d := &domain.Domain{Machine: &manifest.Machine{Vault: vaultID, Machine: machineID}, Chain: seeded()}
-	if list, err := Wants(t.Context(), vault, d, signer.Public()); err != nil || len(list) != 1 {
+	if list, err := Wants(t.Context(), vault, d, signer.Public()); err != nil || len(list.Now) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
 }

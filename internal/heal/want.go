@@ -17,16 +17,23 @@ import (
 
 type chunk = pack.ID
 
+// A List is the want list of a vault.
+type List struct {
+	Now   []manifest.Pack // to be stored again, ascending by name
+	Later []manifest.Pack // the same, but a disk of parity that has not arrived may still mend them without losing what has changed since
+	Disks []int           // which disks that are, ascending: no commit has packs on them
+}
+
 // Wants is the want list of the machine's vault: packs of the chain that no commit has settled, that the vault has
 // not, and that one of its receipts names missing though it read what should carry them. A disk on its way is no
 // loss: an absent pack counts only when the receipt says that its disk had arrived, or, where it is of
-// no one set, that part of what the disk carries was there. Ascending by name.
+// no one set, that part of what the disk carries was there.
 //
 // A receipt that is not signed under key, the vault's receipt key as this machine knows it, asks for nothing.
-func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key manifest.PublicKey) ([]manifest.Pack, error) {
+func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key manifest.PublicKey) (List, error) {
 	receipts, err := readReceipts(ctx, vault, d.Machine, key)
 	if err != nil || len(receipts) == 0 {
-		return nil, err
+		return List{}, err
 	}
 	places := map[manifest.Digest]place{}
 	disks := map[carrier]int{}
@@ -41,12 +48,53 @@ func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key man
 		}
 	}
 	wanted := map[manifest.Digest]manifest.Pack{}
+	arrived := map[carrier]bool{}
 	for _, r := range receipts {
 		for _, name := range named(r, places, disks) {
 			wanted[name] = places[name].Pack
 		}
+		for _, n := range r.Arrived {
+			arrived[carrier{r.Set, n}] = true
+		}
 	}
-	return Absent(ctx, vault, d.Machine.Machine, slices.Collect(maps.Values(wanted)))
+	all, err := Absent(ctx, vault, d.Machine.Machine, slices.Collect(maps.Values(wanted)))
+	if err != nil {
+		return List{}, err
+	}
+	return sortOut(all, places, parityAway(&d.Chain, disks, arrived)), nil
+}
+
+// parityAway are the disks of each set that carry no packs, so parity, as far as one can tell, and that have not arrived.
+func parityAway(c *manifest.Chain, disks map[carrier]int, arrived map[carrier]bool) map[manifest.ID][]int {
+	number := map[manifest.ID]int{}
+	for _, link := range c.Links {
+		m := link.Manifest
+		number[m.Set] = max(number[m.Set], m.Disks)
+	}
+	away := map[manifest.ID][]int{}
+	for set, n := range number {
+		for i := 1; i <= n; i++ {
+			if at := (carrier{set, i}); disks[at] == 0 && !arrived[at] {
+				away[set] = append(away[set], i)
+			}
+		}
+	}
+	return away
+}
+
+// sortOut puts off what disks that are away may mend.
+func sortOut(all []manifest.Pack, places map[manifest.Digest]place, away map[manifest.ID][]int) (l List) {
+	for _, p := range all {
+		disks := away[places[p.Name].at.set]
+		if len(disks) == 0 {
+			l.Now = append(l.Now, p)
+			continue
+		}
+		l.Later, l.Disks = append(l.Later, p), append(l.Disks, disks...)
+	}
+	slices.Sort(l.Disks)
+	l.Disks = slices.Compact(l.Disks)
+	return l
 }
 
 // A carrier is a disk of a set.
@@ -82,7 +130,7 @@ func named(r *manifest.Receipt, places map[manifest.Digest]place, disks map[carr
 	return names
 }
 
-// readReceipts reads the receipts that name anything missing. One that is damaged or not the vault's is passed over: verifying the
+// readReceipts reads the receipts. One that is damaged or not the vault's is passed over: verifying the
 // vault tells of it.
 func readReceipts(ctx context.Context, vault manifest.Reader, m *manifest.Machine, key manifest.PublicKey) (all []*manifest.Receipt, err error) {
 	var names []string
@@ -103,9 +151,7 @@ func readReceipts(ctx context.Context, vault manifest.Reader, m *manifest.Machin
 		if err != nil {
 			return nil, err
 		}
-		if len(r.Missing) > 0 {
-			all = append(all, r)
-		}
+		all = append(all, r)
 	}
 	return all, nil
 }
