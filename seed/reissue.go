@@ -35,7 +35,7 @@ func Reissue(ctx context.Context, o *Options, packs []manifest.Pack) (*Report, *
 	f.size = f.packSizes(&cfg)
 	cfg.Set, cfg.Destination, cfg.Disks = r.Set, f, func() int { return f.numbers }
 	cfg.DataPack, cfg.Lanes = f.size[manifest.Data], max(1, len(f.data()))
-	h, err := heal.Run(ctx, o.Domain, cfg, packs, heal.Options{Put: f.put,
+	h, err := heal.Run(ctx, o.Domain, cfg, packs, heal.Options{Put: f.put, Count: true,
 		Committed: func(c *save.Result) error {
 			r.Result = c
 			return nil

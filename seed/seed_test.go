@@ -91,11 +91,8 @@ func (m *machine) open(disks ...string) *domain.Domain {
 	return d
 }
 
-// try seeds roots onto disks.
-func (m *machine) try(ctx context.Context, disks []string, roots ...string) (*seed.Report, error) {
-	m.t.Helper()
-	d := m.open(disks...)
-	defer d.Close()
+// options are those of a run.
+func (m *machine) options(d *domain.Domain, disks []string, roots ...string) *seed.Options {
 	o := &seed.Options{Disks: disks, Domain: d, Cache: m.cache, Copies: m.copies, Key: m.doc.SigningKey,
 		NewSet: func() manifest.ID {
 			m.sets++
@@ -105,7 +102,15 @@ func (m *machine) try(ctx context.Context, disks []string, roots ...string) (*se
 	if m.change != nil {
 		m.change(o)
 	}
-	return seed.Run(ctx, o)
+	return o
+}
+
+// try seeds roots onto disks.
+func (m *machine) try(ctx context.Context, disks []string, roots ...string) (*seed.Report, error) {
+	m.t.Helper()
+	d := m.open(disks...)
+	defer d.Close()
+	return seed.Run(ctx, m.options(d, disks, roots...))
 }
 
 // stopped seeds until the nth pack of data is begun, and leaves a partial point.
@@ -332,4 +337,29 @@ func TestDiskGivenTwice(t *testing.T) {
 	_, err := m.try(t.Context(), []string{path}, root)
 	m.must(err)
 	m.check(root, path)
+}
+
+// A disk that only got packs of the catalogue again is counted, too: the next one has a number of its own.
+func TestReissuedCatalogue(t *testing.T) {
+	m, root := newMachine(t), tree(t, 2)
+	disks := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	_, err := m.try(t.Context(), disks[:1], root)
+	m.must(err)
+	for i, path := range disks[1:] {
+		d := m.open()
+		var packs []manifest.Pack
+		for _, link := range d.Chain.Links {
+			for _, p := range link.Manifest.Packs {
+				if p.Class == manifest.Catalogue && p.Disk == 1 {
+					packs = append(packs, p)
+				}
+			}
+		}
+		r, h, err := seed.Reissue(t.Context(), m.options(d, []string{path}), packs)
+		m.must(err)
+		m.must(d.Close())
+		if len(h.Again) != len(packs) || len(h.Settled) != 0 || len(r.Disks) != 1 || r.Disks[0].Disk != i+2 {
+			t.Fatalf("%+v, %+v", r, h)
+		}
+	}
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Put func(ctx context.Context, name string, body io.ReadSeeker) error
 	// Committed is told of each commit when it is made; may be nil.
 	Committed func(*save.Result) error
+	// Count makes a commit even when all packs were put again as they were: so that the set counts the disk that they went to.
+	Count bool
 }
 
 // A Report says what was done.
@@ -75,7 +77,7 @@ func Run(ctx context.Context, d *domain.Domain, cfg save.Config, packs []manifes
 		return r, nil
 	}
 	cfg.Known = d
-	for len(lost) > 0 {
+	for len(lost) > 0 || o.Count && len(r.Again) > 0 && len(r.Commits) == 0 {
 		n := round(lost, points[0].Point)
 		cfg.Base = &points[0]
 		last := d.Chain.Last()
