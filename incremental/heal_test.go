@@ -199,27 +199,33 @@ func TestHealWithoutIndex(t *testing.T) {
 	m.read(first.ID.String(), root)
 }
 
+// cached is what a machine keeps of a point: its pack of the catalogue.
+func (m *machine) cached(p *save.Result) (*vault.Dir, manifest.Pack) {
+	m.t.Helper()
+	cache, err := vault.Open(m.t.TempDir())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { cache.Close() })
+	pack := p.Packs[slices.IndexFunc(p.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
+	body, err := os.ReadFile(m.packFile(pack.Name))
+	if err == nil {
+		err = cache.Put(m.t.Context(), manifest.PackName(m.doc.Machine, pack.Name), bytes.NewReader(body))
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return cache, pack
+}
+
 // A pack of the catalogue that is still at hand is put again as it was.
 func TestHealCatalogueFromCache(t *testing.T) {
 	m, root := newMachine(t), t.TempDir()
 	write(t, root+"/f", noise(1000, 1))
 	settle()
 	first := m.backup(root)
-	cache, err := vault.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cache.Close()
-	pack := first.Packs[slices.IndexFunc(first.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
-	name := manifest.PackName(m.doc.Machine, pack.Name)
-	body, err := os.ReadFile(m.packFile(pack.Name))
-	if err == nil {
-		err = cache.Put(t.Context(), name, bytes.NewReader(body))
-	}
-	if err == nil {
-		err = os.Remove(m.packFile(pack.Name))
-	}
-	if err != nil {
+	cache, pack := m.cached(first)
+	if err := os.Remove(m.packFile(pack.Name)); err != nil {
 		t.Fatal(err)
 	}
 	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
@@ -235,20 +241,8 @@ func TestHealCatalogueInTheWay(t *testing.T) {
 	write(t, root+"/f", noise(1000, 1))
 	settle()
 	first := m.backup(root)
-	cache, err := vault.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cache.Close()
-	pack := first.Packs[slices.IndexFunc(first.Packs, func(p manifest.Pack) bool { return p.Class == manifest.Catalogue })]
-	body, err := os.ReadFile(m.packFile(pack.Name))
-	if err == nil {
-		err = cache.Put(t.Context(), manifest.PackName(m.doc.Machine, pack.Name), bytes.NewReader(body))
-	}
-	if err == nil {
-		err = os.Truncate(m.packFile(pack.Name), 100)
-	}
-	if err != nil {
+	cache, pack := m.cached(first)
+	if err := os.Truncate(m.packFile(pack.Name), 100); err != nil {
 		t.Fatal(err)
 	}
 	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)

@@ -297,7 +297,7 @@ func (f *fleet) equip(d *disk.Disk) error {
 
 // adopt finds on the disks the packs that were finished and that no commit lists. What is neither known nor listed is removed. A disk that
 // can't be read is left behind.
-func (f *fleet) adopt() (adopted []pack.Finished, err error) {
+func (f *fleet) adopt() (adopted []pack.Finished) {
 	listed := f.listed()
 	for _, d := range f.data() {
 		some, err := f.adoptFrom(d, listed)
@@ -308,7 +308,7 @@ func (f *fleet) adopt() (adopted []pack.Finished, err error) {
 		adopted = append(adopted, some...)
 	}
 	f.lostOne()
-	return adopted, nil
+	return adopted
 }
 
 // listed is the packs that are in a commit.
@@ -332,14 +332,12 @@ func (f *fleet) adoptFrom(d *disk.Disk, listed map[manifest.Digest]bool) (adopte
 			return nil
 		}
 		if !listed[digest] {
-			p, known := f.finished[digest]
-			table, err := f.o.Domain.TableIn(f.ctx, d, digest)
-			if !known || p.Size != size || err != nil {
+			p, ok := f.known(d, digest, size)
+			if !ok {
 				drop[digest] = true
 				return nil
 			}
-			p.Disk = d.Label().Disk
-			keep = append(keep, pack.Finished{Pack: p, Table: table})
+			keep = append(keep, p)
 		}
 		l.stored += size
 		return nil
@@ -352,6 +350,17 @@ func (f *fleet) adoptFrom(d *disk.Disk, listed map[manifest.Digest]bool) (adopte
 	l.full = f.loads[d].full
 	f.loads[d] = l
 	return keep, err
+}
+
+// known is a pack that was finished, with its table; false when it isn't, or can't be read: then it is written once more.
+func (f *fleet) known(d *disk.Disk, name manifest.Digest, size int64) (pack.Finished, bool) {
+	p, ok := f.finished[name]
+	if !ok || p.Size != size {
+		return pack.Finished{}, false
+	}
+	table, err := f.o.Domain.TableIn(f.ctx, d, name)
+	p.Disk = d.Label().Disk
+	return pack.Finished{Pack: p, Table: table}, err == nil
 }
 
 // tidy removes from a disk what no commit lists.

@@ -49,10 +49,14 @@ func Reissue(ctx context.Context, o *Options, packs []manifest.Pack) (*Report, *
 	return r, h, f.seal(ctx, r)
 }
 
-// put stores a document or a small pack on the first disk that takes it.
+// put stores a small pack on the first disk that takes it.
 func (f *fleet) put(ctx context.Context, name string, body io.ReadSeeker) error {
+	disks := f.data()
+	if len(disks) == 0 {
+		return ErrNoData
+	}
 	var errs []error
-	for _, d := range f.data() {
+	for _, d := range disks {
 		_, err := body.Seek(0, io.SeekStart)
 		if err == nil {
 			err = d.Put(ctx, name, body)

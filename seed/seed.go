@@ -38,7 +38,7 @@ var (
 	ErrSeeded = errors.New("the machine has a complete recovery point already")
 	// ErrNextDisk says that the seed can't go on without a further disk: what is done is kept.
 	ErrNextDisk = errors.New("another disk is needed")
-	// ErrNoData says that parity disks were asked for, and none would be left for the backup.
+	// ErrNoData says that all disks at hand are for parity.
 	ErrNoData = errors.New("no disk is left for the backup")
 	// ErrNothing says that there is no interrupted seed to go on with.
 	ErrNothing = errors.New("there is no interrupted seed")
@@ -86,8 +86,8 @@ type Options struct {
 
 // A Report says what a seed came to.
 type Report struct {
-	*save.Result              // of the last attempt; Packs are all attempts'
-	Set          manifest.ID  //
+	*save.Result // of the last attempt; Packs are all attempts'
+	Set          manifest.ID
 	Disks        []disk.Label // sealed by this run
 	Absent       []int        // numbers of the set's disks that were not there to be sealed
 	Resumed      bool
@@ -180,10 +180,7 @@ func (f *fleet) fill(ctx context.Context, cfg save.Config, r *Report) error {
 
 // attempt runs the engine once, from the last checkpoint on.
 func (f *fleet) attempt(ctx context.Context, cfg *save.Config, r *Report) error {
-	var err error
-	if cfg.Adopted, err = f.adopt(); err != nil {
-		return err
-	}
+	cfg.Adopted = f.adopt()
 	f.size = f.packSizes(cfg)
 	run := *cfg
 	run.DataPack, run.Lanes = f.size[manifest.Data], max(1, len(f.data()))

@@ -363,3 +363,18 @@ func TestReissuedCatalogue(t *testing.T) {
 		}
 	}
 }
+
+// A disk of parity takes no packs again, and nobody says that it did.
+func TestReissueToParity(t *testing.T) {
+	m, root := newMachine(t), tree(t, 1)
+	r, err := m.try(t.Context(), []string{t.TempDir()}, root)
+	m.must(err)
+	path := t.TempDir()
+	p, err := disk.Create(path, disk.Label{Vault: m.doc.Vault, Machine: m.doc.Machine, Set: r.Set, Disk: 2, Role: disk.RoleParity, Time: time.Unix(1e9, 0)})
+	m.must(err)
+	m.must(p.Close())
+	d := m.open()
+	if _, h, err := seed.Reissue(t.Context(), m.options(d, []string{path}), r.Packs); !errors.Is(err, seed.ErrNoData) || len(h.Again) != 0 {
+		t.Errorf("%+v, %v", h, err)
+	}
+}
