@@ -232,6 +232,9 @@ func (f *fleet) Create(class manifest.Class) (pack.Target, error) {
 			first = err
 		}
 	}
+	if first == nil && f.noted == nil {
+		return nil, ErrNoData
+	}
 	if first == nil {
 		return nil, fmt.Errorf("no disk is left: %w", f.noted)
 	}

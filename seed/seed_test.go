@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -373,8 +374,11 @@ func TestReissueToParity(t *testing.T) {
 	p, err := disk.Create(path, disk.Label{Vault: m.doc.Vault, Machine: m.doc.Machine, Set: r.Set, Disk: 2, Role: disk.RoleParity, Time: time.Unix(1e9, 0)})
 	m.must(err)
 	m.must(p.Close())
-	d := m.open()
-	if _, h, err := seed.Reissue(t.Context(), m.options(d, []string{path}), r.Packs); !errors.Is(err, seed.ErrNoData) || len(h.Again) != 0 {
-		t.Errorf("%+v, %v", h, err)
+	for _, class := range []manifest.Class{manifest.Catalogue, manifest.Data} {
+		d, packs := m.open(), slices.DeleteFunc(slices.Clone(r.Packs), func(p manifest.Pack) bool { return p.Class != class })
+		if _, h, err := seed.Reissue(t.Context(), m.options(d, []string{path}), packs); !errors.Is(err, seed.ErrNoData) || len(h.Again) != 0 {
+			t.Errorf("%s: %+v, %v", class, h, err)
+		}
+		m.must(d.Close())
 	}
 }
