@@ -30,8 +30,41 @@ type Point struct {
 	Stats         Stats             `json:"stats"`
 	Problems      []Problem         `json:"problems,omitempty"`
 	ProblemCount  int               `json:"problem_count"`
-	Damaged       []DamagedPoint    `json:"damaged,omitempty"` // points that lack something by this commit's lost packs, oldest first
-	Damage        []Damage          `json:"damage,omitempty"`  // what, at most MaxProblems
+	Damaged       []DamagedPoint    `json:"damaged,omitempty"`  // points that lack something by this commit's lost packs, oldest first
+	Damage        []Damage          `json:"damage,omitempty"`   // what, at most MaxProblems
+	Selection     manifest.Digest   `json:"selection,omitzero"` // of what was to be saved and how; cursors of another selection mean nothing
+	Volumes       []Volume          `json:"volumes,omitempty"`  // by Path
+}
+
+// A Volume is a file system, or a subvolume of one, that a point has something of.
+type Volume struct {
+	Path    string         `json:"path"`              // where it is mounted
+	Mode    string         `json:"mode"`              // Optimised or Unoptimised
+	Reason  string         `json:"reason,omitempty"`  // why it was scanned, in words for people
+	Journal string         `json:"journal,omitempty"` // the kind that was used, or would have been
+	Cursor  *JournalCursor `json:"cursor,omitempty"`  // what the next backup may start from
+	Scanned *time.Time     `json:"scanned,omitempty"` // when all of it was looked at last
+	Missed  []string       `json:"missed,omitempty"`  // paths that had changed and the journal had not named, at most MaxMissed
+	Misses  int            `json:"misses,omitempty"`  // how many those were
+}
+
+// How changes of a volume were found: by its journal, or by a scan.
+const (
+	Optimised   = "optimised"
+	Unoptimised = "unoptimised"
+)
+
+// MaxMissed is how many missed paths a record lists for a volume.
+const MaxMissed = 100
+
+// A JournalCursor is a moment in a volume's change journal. What the fields mean is its kind's affair, but for Kind.
+type JournalCursor struct {
+	Kind     string    `json:"kind"`           // of the journal: usn, btrfs, fanotify
+	Volume   string    `json:"volume"`         // the volume's own id
+	Journal  string    `json:"journal"`        // the journal's id: another one knows nothing of this moment
+	Position uint64    `json:"position"`       // in that journal
+	Open     []uint64  `json:"open,omitempty"` // ids of files that were open for writing: to be read again the next time
+	Taken    time.Time `json:"taken"`
 }
 
 // Healed is the mode of a point that is its base's tree, made to store anew what lost packs held.

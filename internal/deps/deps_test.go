@@ -41,6 +41,7 @@ var ours = map[string]string{
 	"internal/save":          "manifest internal/source internal/pack internal/pack/cut internal/catalog",
 	"internal/heal":          "manifest internal/pack internal/catalog internal/domain internal/save",
 	"internal/restore":       "manifest internal/pack internal/pack/index internal/catalog internal/domain",
+	"incremental/journal":    "internal/catalog",
 	"internal/proof":         "",
 	"ingest/vault/vaulttest": "ingest/vault",
 	"internal/machine":       "manifest internal/durable internal/keys",

@@ -1,0 +1,114 @@
+package journal
+
+// Dirty is what to look at again in a volume. Directories and files go by their file id: the inode, on NTFS the file reference
+// with its sequence number. The zero value is ready for use.
+type Dirty struct {
+	Dirs map[uint64]*Dir
+	// Via are the directories that lead to those in Dirs, up to the volume's root and with it. Too many do no harm; a
+	// directory of Dirs that they don't lead to is found only by chance.
+	Via map[uint64]struct{}
+	// Files are those of which more is known than that their names are in Dirs.
+	Files map[uint64]*File
+	// Links are files that have, or had, several names, not all of which the journal could tell. They are looked for in the base.
+	Links map[uint64]struct{}
+}
+
+// A Dir is a directory to be looked at: itself, and entries of it.
+type Dir struct {
+	All   bool                // all entries
+	Names map[string]struct{} // else these, be they there or not
+}
+
+// A File says what is known of a file that changed.
+type File struct {
+	Read   bool    // its content has to be read again, even if size and times are what they were
+	Kept   bool    // its content is what it was: only names and metadata changed. Read is stronger
+	Ranges []Range // when not nil: no other parts of its content changed, unless its size did
+}
+
+// A Range is a stretch of a file, in bytes.
+type Range struct{ Off, Len int64 }
+
+// Dir returns the directory's part, which it adds if need be.
+func (d *Dirty) Dir(id uint64) *Dir {
+	if d.Dirs == nil {
+		d.Dirs = map[uint64]*Dir{}
+	}
+	x := d.Dirs[id]
+	if x == nil {
+		x = &Dir{}
+		d.Dirs[id] = x
+	}
+	return x
+}
+
+// List has all entries of a directory looked at.
+func (d *Dirty) List(id uint64) {
+	x := d.Dir(id)
+	x.All, x.Names = true, nil
+}
+
+// Name has one name in a directory looked at.
+func (d *Dirty) Name(id uint64, name []byte) {
+	x := d.Dir(id)
+	if x.All {
+		return
+	}
+	if x.Names == nil {
+		x.Names = map[string]struct{}{}
+	}
+	x.Names[string(name)] = struct{}{}
+}
+
+// Lead notes a directory that leads to others. It returns false if it was noted before, and so what leads to it.
+func (d *Dirty) Lead(id uint64) bool {
+	if d.Via == nil {
+		d.Via = map[uint64]struct{}{}
+	}
+	if _, ok := d.Via[id]; ok {
+		return false
+	}
+	d.Via[id] = struct{}{}
+	return true
+}
+
+// File returns the file's part, which it adds if need be.
+func (d *Dirty) File(id uint64) *File {
+	if d.Files == nil {
+		d.Files = map[uint64]*File{}
+	}
+	x := d.Files[id]
+	if x == nil {
+		x = &File{}
+		d.Files[id] = x
+	}
+	return x
+}
+
+// Link has all names of a file looked at.
+func (d *Dirty) Link(id uint64) {
+	if d.Links == nil {
+		d.Links = map[uint64]struct{}{}
+	}
+	d.Links[id] = struct{}{}
+}
+
+// Has tells whether a name in a directory is to be looked at.
+func (x *Dir) Has(name []byte) bool {
+	if x == nil {
+		return false
+	}
+	_, ok := x.Names[string(name)]
+	return x.All || ok
+}
+
+// Leads tells whether a directory is to be entered: to be looked at, or on the way.
+func (d *Dirty) Leads(id uint64) bool {
+	if d == nil {
+		return false
+	}
+	if _, ok := d.Via[id]; ok {
+		return true
+	}
+	return d.Dirs[id] != nil
+}
