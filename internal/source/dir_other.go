@@ -3,7 +3,6 @@
 package source
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,7 +20,7 @@ func openRoot(path string) (dirHandle, error) {
 	if !info.IsDir() {
 		return dirHandle{}, fmt.Errorf("open directory: it is none")
 	}
-	return dirHandle{path}, nil
+	return dirHandle{path: path}, nil
 }
 
 func (d *dirHandle) join(name []byte) string { return filepath.Join(d.path, string(name)) }
@@ -34,7 +33,7 @@ func (d *dirHandle) openDir(name []byte) (dirHandle, error) {
 	if !info.IsDir() {
 		return dirHandle{}, fmt.Errorf("open directory: %w", ErrReplaced)
 	}
-	return dirHandle{d.join(name)}, nil
+	return dirHandle{path: d.join(name)}, nil
 }
 
 func (d *dirHandle) close() error { return nil }
@@ -48,30 +47,16 @@ func (d *dirHandle) self(st *Stat) error {
 	return nil
 }
 
-// list writes records as the Linux kernel would: Listing knows no other.
 func (d *dirHandle) list(l *Listing) error {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("list directory: %w", plain(err))
 	}
-	b, n := l.room(), 0
 	for _, e := range entries {
-		name := e.Name()
-		size := recordHead + len(name) + 1
-		if n+size > len(b) {
-			l.used(n)
-			b, n = l.room(), 0
+		if err := l.Add([]byte(e.Name()), kinds[typeOf(e.Type())], 0); err != nil {
+			return err
 		}
-		if b == nil {
-			return fmt.Errorf("list directory: more than 4 GiB of names")
-		}
-		clear(b[n : n+size])
-		binary.NativeEndian.PutUint16(b[n+16:], uint16(size))
-		b[n+18] = typeOf(e.Type())
-		copy(b[n+recordHead:], name)
-		n += size
 	}
-	l.used(n)
 	return nil
 }
 

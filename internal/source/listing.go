@@ -17,8 +17,10 @@ type Listing struct {
 	//	0  inode u64   8  offset u64   16  record length u16   18  type u8   19  name, 0
 	//
 	// Numbers are in the machine's byte order. A block is at most 64 KiB, and has 8 bytes to spare so that key can read past a name.
+	// Where the entry was added with its metadata the offset is withStat, and a Stat follows the name, see putStat.
 	blocks [][]byte
 	items  []item
+	end    int // of what Add has written to the last block
 }
 
 // item is one entry: where its name is, and what sorts it.
@@ -70,6 +72,7 @@ func (l *Listing) reset() {
 		l.items = nil
 	}
 	l.items = l.items[:0]
+	l.end = 0
 }
 
 // room returns the next block to write records into, nil if that would be one too many. Then used says how much was written.

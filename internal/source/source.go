@@ -14,6 +14,8 @@
 //		f, err := d.Open(l.Name(i))       // regular files only
 //	}
 //
+// Trees that are not the system's own are read in the same way: [NewDir] makes a Dir of a [Backend], [Virtual] one of several Dirs.
+//
 // [Excludes] says what is left out, [FileSystem] what kind of file system a directory lies on, [Rotational] how it
 // likes to be read, [Names] what owners are called.
 //

@@ -74,7 +74,7 @@ func readXattrs(t xattrTarget, b *XattrBuffer) ([]Xattr, error) {
 		}
 		names = names[end+1:]
 	}
-	slices.SortFunc(b.list, func(x, y Xattr) int { return bytes.Compare(x.Name, y.Name) })
+	b.sort()
 	return b.list, problems
 }
 
