@@ -63,3 +63,15 @@ func (e *Entry) EachXattr(f func(name, value []byte) bool) {
 		}
 	}
 }
+
+// Identity returns what an encoded entry is and its inode, without parsing the rest; zeros when it doesn't parse that far.
+func Identity(entry []byte) (Kind, Flags, uint64) {
+	d := decoder{b: entry}
+	kind, flags := Kind(d.byte()), Flags(d.uvarint(1<<7))
+	d.bytes(maxName)
+	inode := d.uvarint(1<<64 - 1)
+	if d.bad {
+		return 0, 0, 0
+	}
+	return kind, flags, inode
+}

@@ -23,7 +23,7 @@ type Point struct {
 	Excludes      []string          `json:"excludes,omitempty"`
 	OneFileSystem bool              `json:"one_file_system,omitempty"` // file systems mounted below the roots were left out
 	Root          []byte            `json:"root"`                      // the encoded entry of "/"
-	Mode          string            `json:"mode"`                      // how changes were found: "first", "scan"; or Healed
+	Mode          string            `json:"mode"`                      // how changes were found: First, Scanned, Journalled; or Healed
 	Reason        string            `json:"reason"`
 	Users         map[string]string `json:"users"` // uid to name
 	Groups        map[string]string `json:"groups"`
@@ -66,6 +66,13 @@ type JournalCursor struct {
 	Open     []uint64  `json:"open,omitempty"` // ids of files that were open for writing: to be read again the next time
 	Taken    time.Time `json:"taken"`
 }
+
+// The modes of a point. Volumes tells more.
+const (
+	First      = "first"     // there was nothing to compare with
+	Scanned    = "scan"      // something of the selection was scanned
+	Journalled = "optimised" // change journals told where to look
+)
 
 // Healed is the mode of a point that is its base's tree, made to store anew what lost packs held.
 const Healed = "heal"

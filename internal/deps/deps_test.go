@@ -38,7 +38,7 @@ var ours = map[string]string{
 	"internal/pack":          "manifest internal/pack/cut internal/pack/index",
 	"internal/catalog":       "manifest internal/pack",
 	"internal/domain":        "manifest internal/pack internal/pack/index internal/catalog internal/keys",
-	"internal/save":          "manifest internal/source internal/pack internal/pack/cut internal/catalog",
+	"internal/save":          "manifest incremental/journal internal/source internal/pack internal/pack/cut internal/catalog",
 	"internal/heal":          "manifest internal/pack internal/catalog internal/domain internal/save",
 	"internal/restore":       "manifest internal/pack internal/pack/index internal/catalog internal/domain",
 	"incremental/journal":    "internal/catalog",

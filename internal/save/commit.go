@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -93,7 +95,10 @@ func (s *session) flushAll() error {
 // in the packs of the one that failed, and not list them.
 func (s *session) commit(state string, root catalog.Entry) error {
 	if s.broken == nil {
-		s.broken = s.publish(s.point(state, root))
+		point := s.point(state, root)
+		if s.broken = s.recordVolumes(point); s.broken == nil {
+			s.broken = s.publish(point)
+		}
 	}
 	return s.broken
 }
@@ -202,9 +207,9 @@ func sealRecord(r Reference, to ...age.Recipient) ([]byte, error) {
 func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	p := &catalog.Point{State: state, Host: s.cfg.Host, Started: s.started.UTC(), Ended: s.cfg.Now().UTC(),
 		Settled: s.started.UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem,
-		Root: root.Append(nil), Mode: "first", Reason: s.cfg.Reason}
+		Root: root.Append(nil), Mode: catalog.First, Reason: s.cfg.Reason, Selection: s.cfg.Selection}
 	if b := s.cfg.Base; b != nil {
-		p.Mode, p.Base = "scan", &b.ID
+		p.Mode, p.Base = catalog.Scanned, &b.ID
 		if state == catalog.PartialState && b.Point.Settled.Before(p.Settled) {
 			p.Settled = b.Point.Settled // it still holds entries of the base
 		}
@@ -216,11 +221,50 @@ func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 		s.owners.add(w.users, w.groups)
 		p.Stats.Add(w.count)
 	}
+	if s.carries {
+		p.Stats.Add(s.carriedStats())
+	}
 	p.Users, p.Groups = formatOwners(s.owners.users), formatOwners(s.owners.groups)
 	s.problems.mu.Lock()
 	defer s.problems.mu.Unlock()
 	p.Problems, p.ProblemCount = append(p.Problems, s.problems.list...), s.problems.count
 	return p
+}
+
+// carriedStats are the counts of what was taken from the base as it is, without having been counted.
+func (s *session) carriedStats() catalog.Stats {
+	c := s.unclaimed()
+	b := s.cfg.Base.Point.Stats
+	c.Add(catalog.Stats{Files: b.Files, Directories: b.Directories, Others: b.Others, Bytes: b.Bytes, Unchanged: b.Files + b.Others})
+	return c
+}
+
+// recordVolumes says how changes were found, volume by volume. A partial point keeps the cursors that the run began at, where
+// it went by them: what they tell to have changed since covers all that the point lacks.
+func (s *session) recordVolumes(p *catalog.Point) error {
+	optimised := 0
+	for i := range s.cfg.Volumes {
+		v := &s.cfg.Volumes[i]
+		r := v.Record
+		r.Path = manifest.EscapePath([]byte(v.Path))
+		if v.carried() {
+			optimised++
+		}
+		if p.State == catalog.PartialState {
+			r.Cursor = nil
+			if v.carried() {
+				r.Cursor = v.From
+			}
+		} else if err := s.judge(v, &r); err != nil {
+			return err
+		}
+		p.Volumes = append(p.Volumes, r)
+	}
+	slices.SortFunc(p.Volumes, func(a, b catalog.Volume) int { return strings.Compare(a.Path, b.Path) })
+	if optimised > 0 && optimised == len(p.Volumes) {
+		p.Mode = catalog.Journalled
+	}
+	return nil
 }
 
 func formatOwners(m map[uint32]string) map[string]string {

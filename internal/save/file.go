@@ -72,6 +72,9 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 	}
 	w.reading = nil
 	w.set(d, i, w.encode(&e))
+	if v := d.volume; v != nil && v.Ranges != nil && e.Size >= ranged && e.Flags&catalog.Changed == 0 {
+		v.Ranges.Saved(f, &e)
+	}
 	if e.Flags&catalog.HardLinked != 0 && e.Flags&catalog.Changed == 0 {
 		e.Name = nil
 		w.s.links.add(id, e)
@@ -110,14 +113,18 @@ func (e *readError) Error() string { return e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
 // read stores a file's content and leaves it in w.content.
-func (w *worker) read(d *dir, i int, f *source.File, st *source.Stat, e *catalog.Entry, resume bool) error {
-	if e.Size <= smallFile && !st.Sparse() {
+func (w *worker) read(d *dir, i int, f *source.File, st *source.Stat, e *catalog.Entry, first bool) error {
+	if first {
+		w.earlier = w.earlierOf(d, i, f, e)
+		defer w.dropEarlier()
+	}
+	if e.Size <= smallFile && !st.Sparse() && w.earlier == nil {
 		w.s.cfg.Progress.Bytes.Add(e.Size)
 		return w.readSmall(f, int(e.Size))
 	}
 	w.reading = &reading{d, i, *e}
 	from := int64(0)
-	if resume {
+	if first {
 		var err error
 		if from, err = w.resume(d, d.slots[i], e); err != nil {
 			return err
@@ -247,14 +254,24 @@ func (w *worker) readExtent(f *source.File, off, end int64, open bool) error {
 	if w.buf == nil {
 		w.buf = make([]byte, readSize)
 	}
-	held := 0 // bytes in buf that no chunk took yet
+	buf := w.buf
+	if w.earlier != nil {
+		buf = buf[:w.s.cfg.Writer.Cutter.Params().Max] // one chunk's worth: the next may be the base's again
+	}
+	if open {
+		end++
+	}
+	held := 0 // bytes in buf that no chunk took yet; they end at off
 	for {
-		want := int64(len(w.buf) - held)
-		left := end - off
-		if open {
-			left++
+		carried, err := w.carry(off-int64(held), end, open)
+		if err != nil {
+			return err
 		}
-		n, err := readAll(f, w.buf[held:held+int(min(want, left))], off)
+		if carried > off-int64(held) {
+			off, held = carried, 0
+		}
+		want := int64(len(buf) - held)
+		n, err := readAll(f, buf[held:held+int(min(want, end-off))], off)
 		if err != nil {
 			return err
 		}
@@ -264,21 +281,21 @@ func (w *worker) readExtent(f *source.File, off, end int64, open bool) error {
 		off += int64(n)
 		held += n
 		last := int64(n) < want
-		taken, err := w.cut(w.buf[:held], last)
+		taken, err := w.cut(buf[:held], last)
 		if err != nil {
 			return err
 		}
-		if last {
+		held = copy(buf, buf[taken:held])
+		if last && held == 0 {
 			return nil
 		}
-		held = copy(w.buf, w.buf[taken:held])
 		if err := w.pause(); err != nil {
 			return err
 		}
 	}
 }
 
-// cut stores the chunks that are certain, and returns how many bytes they took.
+// cut stores the chunks that are certain, and returns how many bytes they took: only one, if the next may be the base's.
 func (w *worker) cut(b []byte, last bool) (taken int, err error) {
 	for taken < len(b) {
 		k := w.s.cfg.Writer.Cutter.Next(b[taken:], last)
@@ -293,7 +310,9 @@ func (w *worker) cut(b []byte, last bool) (taken int, err error) {
 		if err := w.content.Add(catalog.Item{Length: int64(k), ID: id}); err != nil {
 			return taken, err
 		}
-		taken += k
+		if taken += k; w.earlier != nil {
+			break
+		}
 	}
 	return taken, nil
 }

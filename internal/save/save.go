@@ -23,6 +23,7 @@ import (
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
 	"waybill/internal/pack/cut"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -78,8 +79,11 @@ type Config struct {
 	Skip          []string // directories never to be entered: state, vault, disks
 	OneFileSystem bool
 	Writer        Writer
-	Base          *Base // nil for a first backup
-	Wary          bool  // take an entry of the base for unchanged only if all that it refers to is stored; see Heal
+	Root          func() (*source.Dir, error) // opens "/", for trees that are not this system's; nil for its own
+	Volumes       []Volume                    // what is known of file systems below the roots; others are scanned
+	Selection     manifest.Digest             // of all that says what is saved, for the point; see catalog.Point
+	Base          *Base                       // nil for a first backup
+	Wary          bool                        // take an entry of the base for unchanged only if all that it refers to is stored; see Heal
 	Reason        string
 	Destination   Destination
 	Known         Known

@@ -1,12 +1,14 @@
 package save
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"waybill/internal/catalog"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -46,12 +48,19 @@ type selection struct {
 
 // selectRoots builds the selection of the given absolute paths. A root that does not exist is an
 // error: a backup that silently holds nothing of it would be worse than none.
-func selectRoots(roots []string) (*selection, error) {
-	if len(roots) == 0 {
+func (c *Config) selectRoots() (*selection, error) {
+	if len(c.Roots) == 0 {
 		return nil, fmt.Errorf("nothing is selected to be saved")
 	}
 	top := &selection{}
-	for _, root := range roots {
+	for _, root := range c.Roots {
+		if c.Root != nil {
+			if err := c.find(names(root)); err != nil {
+				return nil, fmt.Errorf("looking for %s, which is to be saved: %w", root, err)
+			}
+			top.add(names(root))
+			continue
+		}
 		path, err := filepath.EvalSymlinks(root)
 		if err != nil {
 			return nil, fmt.Errorf("looking at what is to be saved: %w", err)
@@ -65,6 +74,28 @@ func selectRoots(roots []string) (*selection, error) {
 		top.add(names(path))
 	}
 	return top, nil
+}
+
+// find looks for a root in a tree that is not this system's.
+func (c *Config) find(names []string) error {
+	d, err := c.Root()
+	for i, name := range names {
+		if err != nil {
+			return err
+		}
+		var st source.Stat
+		if err = d.StatName([]byte(name), &st); err == nil && i < len(names)-1 {
+			var next *source.Dir
+			if next, err = d.OpenDir([]byte(name)); err == nil {
+				err = d.Close()
+				d = next
+			}
+		}
+	}
+	if d != nil {
+		err = errors.Join(err, d.Close())
+	}
+	return err
 }
 
 func names(path string) []string {

@@ -35,6 +35,12 @@ type session struct {
 	broken  error        // what a commit failed with, guarded by gate
 	asked   atomic.Int64 // how often due was
 
+	places    *place // of the volumes
+	carries   bool   // some volumes are carried: counts begin with the base's
+	remounted bool   // other places are volumes than in the base
+	moves     moves
+	swept     swept
+
 	tasks    taskStack
 	links    linkTable
 	problems problems
@@ -47,10 +53,10 @@ type identity struct{ dev, inode uint64 }
 
 func newSession(ctx context.Context, cfg Config) (*session, error) {
 	cfg.defaults()
-	s := &session{cfg: cfg, started: cfg.Now(), newAtCP: cfg.Progress.NewBytes.Load()}
+	s := &session{cfg: cfg, started: cfg.Now(), newAtCP: cfg.Progress.NewBytes.Load(), moves: newMoves()}
 	s.lastCP = s.started
 	var err error
-	if s.only, err = selectRoots(cfg.Roots); err != nil {
+	if s.only, err = cfg.selectRoots(); err != nil {
 		return nil, err
 	}
 	if s.exclude, err = source.NewExcludes(cfg.Excludes, cfg.Skip...); err != nil {
@@ -59,6 +65,9 @@ func newSession(ctx context.Context, cfg Config) (*session, error) {
 	if cfg.Base != nil {
 		s.settled = timeOf(cfg.Base.Point.Settled)
 		s.owners.inherit(cfg.Base.Point)
+	}
+	if err := s.arrangeVolumes(ctx); err != nil {
+		return nil, err
 	}
 	s.startPacking(ctx)
 	return s, nil

@@ -13,9 +13,15 @@ type taskStack struct {
 	closed bool
 	err    error
 	failed atomic.Bool // err is set
+
+	workers, idle int    // how many there are, and how many wait; idle is guarded by mu
+	release       func() // called when all wait: it may push what was put off
 }
 
-func (t *taskStack) init() { t.more.L = &t.mu }
+func (t *taskStack) init(workers int, release func()) {
+	t.more.L = &t.mu
+	t.workers, t.release = workers, release
+}
 
 func (t *taskStack) push(k task) {
 	t.mu.Lock()
@@ -29,7 +35,14 @@ func (t *taskStack) pop() (task, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.list) == 0 && !t.closed && t.err == nil {
-		t.more.Wait()
+		if t.idle++; t.idle == t.workers {
+			t.mu.Unlock()
+			t.release()
+			t.mu.Lock()
+		} else {
+			t.more.Wait()
+		}
+		t.idle--
 	}
 	if t.err != nil || len(t.list) == 0 {
 		return task{}, false

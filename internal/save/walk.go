@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"waybill/incremental/journal"
 	"waybill/internal/catalog"
 	"waybill/internal/source"
 )
@@ -24,6 +25,11 @@ type dir struct {
 	only    *selection
 	scope   *source.Scope // of the excludes
 	dev     uint64
+	place   *place  // where volumes begin below
+	volume  *Volume // that it is in; nil when none is known
+	trust   bool    // entries that the journal doesn't name are the base's
+	rescan  bool    // here and below, in spite of the journal, all is looked at
+	dirt    *journal.Dir
 	settled catalog.Time // see session.settled and isSettled; less the file system's clock tick
 	entry   catalog.Entry
 	base    []byte       // the base's entry of this directory
@@ -31,18 +37,23 @@ type dir struct {
 	changed atomic.Bool  // the node is not the base's
 }
 
-// A task is a range of a directory's listing to look at, or, when to is 0, the directory at from to enter.
+// A task is a range of a directory's listing to look at, or, when to is enter or claim, what to do with the entry at from.
 type task struct {
 	dir      *dir
 	from, to int
 }
+
+const (
+	enter = 0  // it is a directory
+	claim = -1 // it is new there, but may have been elsewhere in the base
+)
 
 // rangeSize is how many entries of a directory one worker takes at a time.
 const rangeSize = 512
 
 // walk saves the tree and returns the root's entry.
 func (s *session) walk(ctx context.Context) (catalog.Entry, error) {
-	s.tasks.init()
+	s.tasks.init(len(s.workers), s.release)
 	stop := context.AfterFunc(ctx, func() { s.tasks.fail(context.Cause(ctx)) })
 	defer stop()
 	if err := s.workers[0].enterRoot(); err != nil {
@@ -71,9 +82,12 @@ func (w *worker) run() {
 		}
 		w.s.gate.RLock()
 		var err error
-		if t.to == 0 {
+		switch t.to {
+		case enter:
 			err = w.enter(t.dir, t.from)
-		} else {
+		case claim:
+			err = w.claim(t.dir, t.from)
+		default:
 			err = w.look(t.dir, t.from, t.to)
 		}
 		w.s.gate.RUnlock()
@@ -86,11 +100,15 @@ func (w *worker) run() {
 
 // enterRoot begins with "/".
 func (w *worker) enterRoot() error {
-	src, err := source.OpenDir("/")
+	open := w.s.cfg.Root
+	if open == nil {
+		open = func() (*source.Dir, error) { return source.OpenDir("/") }
+	}
+	src, err := open()
 	if err != nil {
 		return err
 	}
-	d := &dir{src: src, only: w.s.only, scope: w.s.exclude.Root()}
+	d := &dir{src: src, only: w.s.only, scope: w.s.exclude.Root(), place: w.s.places}
 	if b := w.s.cfg.Base; b != nil {
 		d.base = b.Point.Root
 	}
@@ -102,12 +120,22 @@ func (w *worker) enterRoot() error {
 
 // enter opens the directory in a slot of its parent, and lists it.
 func (w *worker) enter(parent *dir, slot int) error {
+	return w.enterWith(parent, slot, parent.slots[slot], parent.rescan)
+}
+
+// enterWith enters a directory that is to be compared with the given entry of the base.
+func (w *worker) enterWith(parent *dir, slot int, base []byte, rescan bool) error {
 	name := parent.list.Name(slot)
-	src, err := parent.src.OpenDir(name)
+	here := parent.place.of(name)
+	src, err := here.open(parent, name)
 	if err != nil {
+		if base != nil {
+			w.orphaned(parent, base)
+		}
 		return w.notEntered(parent, slot, err)
 	}
-	d := &dir{parent: parent, slot: slot, src: src, base: parent.slots[slot]}
+	w.forget(base)
+	d := &dir{parent: parent, slot: slot, src: src, base: base, place: here, rescan: rescan}
 	d.only, _ = parent.only.of(name)
 	d.scope = parent.scope.Enter(name)
 	d.entry.Name = name
@@ -147,13 +175,17 @@ func (w *worker) list(d *dir) error {
 	if err != nil {
 		return err
 	}
-	d.list = w.takeListing()
 	d.left.Store(1)
+	d.volume = d.volumeOf()
 	if d.parent == nil || d.parent.dev != d.dev {
 		w.crossing(d)
 	} else {
 		d.settled = d.parent.settled
 	}
+	if d.trust = w.trusts(d); d.trust && !d.leads() {
+		return w.done(d, 1) // only itself was to be looked at
+	}
+	d.list = w.takeListing()
 	if w.mayDescend(d) {
 		if err := d.src.List(d.list); gone(err) {
 			w.giveListing(d)
@@ -173,7 +205,7 @@ func (w *worker) list(d *dir) error {
 	}
 	d.left.Store(int64((n + rangeSize - 1) / rangeSize))
 	for from := (n - 1) / rangeSize * rangeSize; from >= 0; from -= rangeSize {
-		w.s.tasks.push(task{d, from, min(from+rangeSize, n)})
+		w.s.tasks.push(task{dir: d, from: from, to: min(from+rangeSize, n)})
 	}
 	return nil
 }
@@ -203,7 +235,7 @@ func (w *worker) alignBase(d *dir, base *catalog.Cursor) error {
 			if order = compare(catalog.EntryName(raw), d.list.Name(i)); order >= 0 {
 				break
 			}
-			d.changed.Store(true) // a name of the base that is no more
+			w.vanished(d, raw)
 			raw = base.Next()
 		}
 		if raw != nil && order == 0 {
@@ -213,12 +245,12 @@ func (w *worker) alignBase(d *dir, base *catalog.Cursor) error {
 			d.changed.Store(true)
 		}
 	}
+	for ; raw != nil; raw = base.Next() {
+		w.vanished(d, raw)
+	}
 	err := base.Err()
 	if w.s.lost(err) {
 		err = nil // the slots that it filled are as they were saved
-		d.changed.Store(true)
-	}
-	if raw != nil {
 		d.changed.Store(true)
 	}
 	return err
@@ -228,23 +260,32 @@ func (w *worker) alignBase(d *dir, base *catalog.Cursor) error {
 func (w *worker) look(d *dir, from, to int) error {
 	var st source.Stat
 	var below []int
+	waiting := 0
 	for i := from; i < to; i++ {
 		if err := w.pause(); err != nil {
 			return err
 		}
+		if d.trust && w.keeps(d, i) {
+			continue
+		}
 		name := d.list.Name(i)
 		only, selected := d.only.of(name)
 		if !selected {
-			w.set(d, i, nil)
+			w.leave(d, i)
 			continue
 		}
 		if err := d.src.Stat(d.list, i, &st); err != nil {
 			w.unreadable(d, i, err)
 			continue
 		}
+		if only.leads() && st.Kind != source.Directory || w.excluded(d, name, &st) {
+			w.leave(d, i)
+			continue
+		}
+		w.match(d, i, &st)
 		switch {
-		case only.leads() && st.Kind != source.Directory, w.excluded(d, name, &st):
-			w.set(d, i, nil)
+		case d.slots[i] == nil && w.awaits(d, i, &st):
+			waiting++
 		case st.Kind == source.Directory:
 			below = append(below, i)
 		default:
@@ -253,16 +294,25 @@ func (w *worker) look(d *dir, from, to int) error {
 			}
 		}
 	}
-	d.left.Add(int64(len(below)))
+	d.left.Add(int64(len(below) + waiting))
 	for k := len(below) - 1; k >= 0; k-- { // so that the first is taken first
-		w.s.tasks.push(task{dir: d, from: below[k]})
+		w.s.tasks.push(task{dir: d, from: below[k], to: enter})
 	}
 	return w.done(d, 1)
+}
+
+// leave leaves an entry out, and what the base had of it.
+func (w *worker) leave(d *dir, i int) {
+	if raw := d.slots[i]; raw != nil {
+		w.orphaned(d, raw)
+	}
+	w.set(d, i, nil)
 }
 
 // set fills a slot with its final entry and notes whether it is the base's.
 func (w *worker) set(d *dir, i int, entry []byte) {
 	if d.changed.Load() || !same(d.slots[i], entry) {
+		w.compareSwept(d, i, entry)
 		d.changed.Store(true)
 		d.slots[i] = entry
 	}
@@ -304,8 +354,9 @@ func (w *worker) complete(d *dir) error {
 		return nil
 	}
 	w.count.Directories++
-	// The name outlives the listing only in the encoded entry, which the caller makes next.
-	w.giveListing(d)
+	if d.list != nil { // the name outlives the listing only in the encoded entry, which the caller makes next
+		w.giveListing(d)
+	}
 	return nil
 }
 

@@ -29,6 +29,8 @@ type worker struct {
 	buf      []byte      // for reading large files
 	open     source.File // the file being read
 	reading  *reading
+	moved    []byte   // the base's entry of the file at hand, when that was elsewhere
+	earlier  *earlier // what the base has of it, nil unless parts of it need not be read
 	xattrs   source.XattrBuffer
 }
 
@@ -92,7 +94,7 @@ func (w *worker) item(d *dir, i int, st *source.Stat) error {
 func (w *worker) unchanged(d *dir, raw []byte, st *source.Stat) bool {
 	e, err := catalog.ParseEntry(raw)
 	const unsure = catalog.Changed | catalog.Partial | catalog.Unreadable
-	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && d.isSettled(e.Ctime) && (!w.s.cfg.Wary || w.stored(e))
+	return err == nil && e.Flags&unsure == 0 && sameStat(&e, st) && d.isSettled(e.Ctime) && !d.mustRead(st) && (!w.s.cfg.Wary || w.stored(e))
 }
 
 // stored tells whether all that the base's entry refers to is known to be stored.
@@ -147,7 +149,7 @@ func (w *worker) unreadable(d *dir, i int, err error) {
 	if !gone(err) {
 		w.s.problem(d.path(d.list.Name(i)), "not saved: %v", err)
 	}
-	w.set(d, i, nil)
+	w.leave(d, i)
 }
 
 // describe fills a directory's own entry and returns a cursor over the base's entries of it, nil without one.

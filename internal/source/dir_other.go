@@ -135,6 +135,8 @@ func (f *fileHandle) xattrs(*XattrBuffer) ([]Xattr, error) { return nil, nil }
 func (f *fileHandle) fileSystem() (FileSystem, error)      { return FileSystem{Slack: coarseSlack}, nil }
 func (f *fileHandle) close() error                         { return f.f.Close() }
 
+func (f *fileHandle) descriptor() (uintptr, bool) { return 0, false }
+
 func rotational(string) bool { return false }
 
 func (st *Stat) set(info fs.FileInfo) {

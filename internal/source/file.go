@@ -117,3 +117,11 @@ type XattrBuffer struct {
 func (b *XattrBuffer) sort() {
 	slices.SortFunc(b.list, func(x, y Xattr) int { return bytes.Compare(x.Name, y.Name) })
 }
+
+// Fd returns the file's descriptor, for questions that only its file system understands; false for a file that has none. It stays f's.
+func (f *File) Fd() (fd uintptr, ok bool) {
+	if f.tree != nil {
+		return 0, false
+	}
+	return f.sys.descriptor()
+}

@@ -64,3 +64,5 @@ func (f *fileHandle) close() error {
 	f.open = false
 	return closeFD(f.fd)
 }
+
+func (f *fileHandle) descriptor() (uintptr, bool) { return uintptr(f.fd), f.open }

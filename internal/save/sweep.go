@@ -1,0 +1,106 @@
+package save
+
+import (
+	"bytes"
+	"sync"
+
+	"waybill/incremental/journal"
+	"waybill/internal/catalog"
+	"waybill/manifest"
+)
+
+// A sweep looks at all of a volume in spite of its journal, and notes what had changed and was not named.
+type swept struct {
+	mu   sync.Mutex
+	list map[*Volume][]miss
+}
+
+// A miss is a name whose entry changed though the journal didn't say so. On a volume that isn't held still it may have
+// changed after the journal was read, which is asked at the end.
+type miss struct {
+	path []byte
+	dir  uint64
+	name string
+}
+
+// maxMisses is how many of a volume are kept until the end.
+const maxMisses = 100_000
+
+// vanished notes a name of the base that is no more.
+func (w *worker) vanished(d *dir, raw []byte) {
+	d.changed.Store(true)
+	w.missing(d, catalog.EntryName(raw))
+	w.orphaned(d, raw)
+}
+
+// compareSwept notes the name in a slot if its new entry is none that the journal foretold.
+func (w *worker) compareSwept(d *dir, i int, entry []byte) {
+	if !d.sweeps() || sameButNode(d.slots[i], entry) {
+		return
+	}
+	if kind, _, inode := catalog.Identity(entry); kind == catalog.Directory && d.volume.Dirty.Leads(inode) {
+		return // it was to be looked at for itself
+	}
+	w.missing(d, d.list.Name(i))
+}
+
+// sweeps tells whether d is compared with what the journal says. What is below an entry that is new is new too.
+func (d *dir) sweeps() bool {
+	return d.volume != nil && d.volume.Sweep && d.volume.Dirty != nil && d.base != nil && !d.only.leads()
+}
+
+// sameButNode compares entries; what is in a directory is compared there.
+func sameButNode(a, b []byte) bool {
+	if a == nil || b == nil {
+		return (a == nil) == (b == nil)
+	}
+	if kind, _, _ := catalog.Identity(a); kind != catalog.Directory {
+		return bytes.Equal(a, b)
+	}
+	x, err := catalog.ParseEntry(a)
+	y, yerr := catalog.ParseEntry(b)
+	x.Node = y.Node
+	return err == nil && yerr == nil && bytes.Equal(x.Append(nil), y.Append(nil))
+}
+
+// missing notes a name whose entry is not the base's, unless it was named.
+func (w *worker) missing(d *dir, name []byte) {
+	if !d.sweeps() || d.place.of(name) != nil {
+		return
+	}
+	_, _, inode := catalog.Identity(d.base)
+	if inode != d.entry.Inode || d.volume.Dirty.Dirs[inode].Has(name) {
+		return
+	}
+	s := &w.s.swept
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list == nil {
+		s.list = map[*Volume][]miss{}
+	}
+	if len(s.list[d.volume]) < maxMisses {
+		s.list[d.volume] = append(s.list[d.volume], miss{d.path(name), inode, string(name)})
+	}
+}
+
+// judge puts into the volume's record what its journal missed.
+func (s *session) judge(v *Volume, record *catalog.Volume) error {
+	list := s.swept.list[v]
+	var later *journal.Dirty
+	if len(list) > 0 && v.Later != nil {
+		var err error
+		if later, err = v.Later(); err != nil {
+			return err
+		}
+	}
+	for _, m := range list {
+		if later != nil && later.Dirs[m.dir].Has([]byte(m.name)) {
+			continue
+		}
+		record.Misses++
+		if len(record.Missed) < catalog.MaxMissed {
+			record.Missed = append(record.Missed, manifest.EscapePath(m.path))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package save
+
+import (
+	"context"
+
+	"waybill/incremental/journal"
+	"waybill/internal/catalog"
+	"waybill/internal/source"
+	"waybill/manifest"
+)
+
+// A Volume is a file system, or a subvolume of one, that the selection reaches.
+//
+// With Dirty it is not walked: what its journal doesn't name is taken from the base as it is. That is sound when the base's selection was the
+// same, and Dirty tells all that changed since From.
+type Volume struct {
+	Path   string                         // where it is mounted: absolute, with all links resolved
+	Open   func() (*source.Dir, error)    // opens its root, as in a snapshot; nil: what is found at Path
+	Dirty  *journal.Dirty                 // nil: all of it is looked at. Run adds to it
+	From   *catalog.JournalCursor         // what Dirty begins at; a partial point keeps it
+	Ranges Ranges                         // may be nil
+	Record catalog.Volume                 // what a complete point says of it, but for Missed
+	Sweep  bool                           // look at all of it in spite of Dirty, and note in Missed what that lacked
+	Later  func() (*journal.Dirty, error) // what changed after Dirty's end until now, for volumes not held still
+}
+
+// Ranges tell which parts of a large file are to be read again. They are called by several goroutines at once.
+type Ranges interface {
+	// Changed returns the stretches of the file, ascending, that may differ from what old's content says; ok is false when that can't be told.
+	Changed(f *source.File, old *catalog.Entry) (list []journal.Range, ok bool)
+	// Saved is told of a file that was read, and did not change meanwhile, with its final entry.
+	Saved(f *source.File, e *catalog.Entry)
+}
+
+// A place is a directory's name where a volume begins, or on the way to one.
+type place struct {
+	volume   *Volume // nil: only on the way
+	children map[string]*place
+}
+
+// of returns the place of a name in this one, nil when there is none.
+func (p *place) of(name []byte) *place {
+	if p == nil {
+		return nil
+	}
+	return p.children[string(name)]
+}
+
+// add returns the place at the end of the names.
+func (p *place) add(names []string) *place {
+	for _, name := range names {
+		child := p.children[name]
+		if child == nil {
+			child = &place{}
+			if p.children == nil {
+				p.children = map[string]*place{}
+			}
+			p.children[name] = child
+		}
+		p = child
+	}
+	return p
+}
+
+// arrangeVolumes finds a place for each volume, and adds to what is dirty what only the base can tell.
+func (s *session) arrangeVolumes(ctx context.Context) error {
+	s.places = &place{}
+	dirty := false
+	for i := range s.cfg.Volumes {
+		v := &s.cfg.Volumes[i]
+		s.places.add(names(v.Path)).volume = v
+		if s.cfg.Base == nil || s.cfg.Wary {
+			v.Dirty = nil
+		}
+		dirty = dirty || v.Dirty != nil
+	}
+	s.remounted = s.cfg.Base != nil && !s.sameVolumes()
+	if !dirty {
+		return nil
+	}
+	if err := s.remind(ctx); err != nil {
+		return err
+	}
+	if err := s.nameLinks(ctx); err != nil {
+		return err
+	}
+	for i := range s.cfg.Volumes {
+		s.carries = s.carries || s.cfg.Volumes[i].carried()
+	}
+	return nil
+}
+
+// sameVolumes tells whether the same places are volumes as in the base.
+func (s *session) sameVolumes() bool {
+	before := map[string]bool{}
+	for _, v := range s.cfg.Base.Point.Volumes {
+		before[v.Path] = true
+	}
+	for i := range s.cfg.Volumes {
+		if path := manifest.EscapePath([]byte(s.cfg.Volumes[i].Path)); !before[path] {
+			return false
+		}
+	}
+	return len(before) == len(s.cfg.Volumes)
+}
+
+// carried tells whether entries of the volume that its journal doesn't name are taken from the base.
+func (v *Volume) carried() bool { return v != nil && v.Dirty != nil && !v.Sweep }
+
+// volumeOf is the volume of a directory that is being entered, whose place is here.
+func (d *dir) volumeOf() *Volume {
+	switch {
+	case d.place != nil && d.place.volume != nil:
+		return d.place.volume
+	case d.parent != nil && d.parent.dev == d.dev:
+		return d.parent.volume
+	}
+	return nil
+}
+
+// open opens the directory called name in parent, which is the place's, if it has one.
+func (p *place) open(parent *dir, name []byte) (*source.Dir, error) {
+	if p != nil && p.volume != nil && p.volume.Open != nil {
+		return p.volume.Open()
+	}
+	return parent.src.OpenDir(name)
+}
+
+// carried tells the same of the directory's volume.
+func (d *dir) carried() bool { return d.volume.carried() }
+
+// trusts tells whether what the journal doesn't name in d is as in the base: which it is for the very directory that the base has.
+func (w *worker) trusts(d *dir) bool {
+	if !d.carried() || d.rescan || d.base == nil || d.only.leads() {
+		return false
+	}
+	kind, flags, inode := catalog.Identity(d.base)
+	if kind != catalog.Directory || inode != d.entry.Inode || flags&catalog.Unreadable != 0 {
+		return false
+	}
+	d.dirt = d.volume.Dirty.Dirs[inode]
+	return true
+}
+
+// leads tells whether there is something to look at in a directory that is trusted, or below it.
+func (d *dir) leads() bool {
+	return d.volume.Dirty.Leads(d.entry.Inode) || d.place != nil && len(d.place.children) > 0 || d.only != nil && len(d.only.children) > 0
+}
+
+// keeps tells whether an entry of a trusted directory is the base's.
+func (w *worker) keeps(d *dir, i int) bool {
+	raw, name := d.slots[i], d.list.Name(i)
+	if raw == nil || d.dirt.Has(name) || d.place.of(name) != nil {
+		return false
+	}
+	if root, _ := d.only.of(name); root != nil {
+		return false
+	}
+	kind, flags, inode := catalog.Identity(raw)
+	if kind == 0 || d.list.Inode(i) != inode && flags&catalog.MountPoint == 0 {
+		return false
+	}
+	return kind != catalog.Directory || !d.volume.Dirty.Leads(inode)
+}
+
+// match makes sure that a slot's base entry is of what is there now, if the run goes by identity.
+func (w *worker) match(d *dir, i int, st *source.Stat) {
+	raw := d.slots[i]
+	if raw == nil || !w.s.carries {
+		return
+	}
+	if here := d.place.of(d.list.Name(i)); here != nil && here.volume != nil {
+		return // what is mounted is asked, not what it is mounted on
+	}
+	kind, _, inode := catalog.Identity(raw)
+	switch {
+	case kind != catalog.Kind(st.Kind) || inode != st.Inode && d.carried():
+		w.orphaned(d, raw)
+		d.changed.Store(true)
+		d.slots[i] = nil
+	case kind != catalog.Directory:
+		w.forget(raw)
+	}
+}
+
+// mustRead tells whether a file's content has to be read whatever its size and times are.
+func (d *dir) mustRead(st *source.Stat) bool {
+	if d.volume == nil || d.volume.Dirty == nil {
+		return false
+	}
+	f := d.volume.Dirty.Files[st.Inode]
+	return f != nil && f.Read
+}
+
+// enterMoved enters a directory that was elsewhere in the base. Where other patterns leave things out than did there, all of
+// it is looked at.
+func (w *worker) enterMoved(parent *dir, slot int, x orphan) error {
+	rescan := parent.rescan || x.scope != parent.scope.Enter(parent.list.Name(slot)) || w.s.remounted
+	return w.enterWith(parent, slot, x.entry, rescan)
+}
