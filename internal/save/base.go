@@ -112,9 +112,9 @@ func (s *session) nameLinksIn(ctx context.Context, way trail, node pack.ID) erro
 	v := way[len(way)-1].volume
 	c := catalog.NewCursor(ctx, s.cfg.Base.Loader, node)
 	for raw := c.Next(); raw != nil; raw = c.Next() {
-		kind, flags, inode := catalog.Identity(raw)
+		kind, _, inode := catalog.Identity(raw)
 		if kind != catalog.Directory {
-			if _, ok := v.links()[inode]; ok && flags&catalog.HardLinked != 0 {
+			if _, ok := v.links()[inode]; ok {
 				way.name(catalog.EntryName(raw))
 			}
 			continue

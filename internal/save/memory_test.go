@@ -1,79 +1,40 @@
 package save_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-
-	"filippo.io/age"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
-	"waybill/internal/pack/cut"
 	"waybill/internal/pack/index"
 	"waybill/internal/save"
+	"waybill/internal/save/savetest"
 	"waybill/manifest"
 )
 
-// A memory is a vault in memory: a destination, what is known of it, and the way to read it back. Hooks
-// are called on the way, some by several goroutines.
+// A memory is a vault in memory, with hooks that are called on the way, some by several goroutines.
 type memory struct {
+	*savetest.Memory
 	t    *testing.T
-	keys pack.Keys
-	me   save.Writer
 	last *save.Result // of the last commit
 
 	creating   func(manifest.Class) error
 	publishing func(save.Commit) error
 	asked      func(manifest.Class) // whether a chunk is known
-	listed     []save.Commit
-
-	mu     sync.Mutex
-	packs  map[manifest.Digest][]byte
-	chunks map[manifest.Class]map[index.Key]place
-	frames map[frameOf][]byte // opened by what reads back
-}
-
-type frameOf struct {
-	pack   manifest.Digest
-	number uint32
-}
-
-// A place is where a chunk is.
-type place struct {
-	pack  manifest.Digest
-	frame pack.Frame
-	chunk pack.Chunk
 }
 
 func newMemory(t *testing.T) *memory {
 	t.Helper()
-	recovery, err := age.GenerateX25519Identity()
+	m, err := savetest.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalogue, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &memory{t: t, keys: pack.Keys{Recovery: recovery, Machine: catalogue}, packs: map[manifest.Digest][]byte{}, frames: map[frameOf][]byte{},
-		chunks: map[manifest.Class]map[index.Key]place{manifest.Data: {}, manifest.Catalogue: {}}}
-	m.me = save.Writer{Vault: "0a000000-0000-4000-8000-000000000001", Machine: "0b000000-0000-4000-8000-000000000002",
-		Recovery: recovery.Recipient(), Catalogue: catalogue.Recipient(), Dedupe: [32]byte{1}}
-	if m.me.Signer, err = manifest.NewSigner(); err != nil {
-		t.Fatal(err)
-	}
-	if m.me.Cutter, err = cut.New([32]byte{2}, cut.Params{}); err != nil {
-		t.Fatal(err)
-	}
-	return m
+	return &memory{Memory: m, t: t}
 }
 
 // Create implements save.Destination.
@@ -83,33 +44,17 @@ func (m *memory) Create(class manifest.Class) (pack.Target, error) {
 			return nil, err
 		}
 	}
-	return &target{memory: m}, nil
+	return m.Memory.Create(class)
 }
-
-// A target is a pack on its way.
-type target struct {
-	bytes.Buffer
-	memory *memory
-}
-
-func (t *target) Commit(p manifest.Pack) error {
-	t.memory.mu.Lock()
-	defer t.memory.mu.Unlock()
-	t.memory.packs[p.Name] = t.Bytes()
-	return nil
-}
-
-func (t *target) Abort() {}
 
 // Publish implements save.Destination.
-func (m *memory) Publish(_ context.Context, c save.Commit) error {
+func (m *memory) Publish(ctx context.Context, c save.Commit) error {
 	if m.publishing != nil {
 		if err := m.publishing(c); err != nil {
 			return err
 		}
 	}
-	m.listed = append(m.listed, c)
-	return nil
+	return m.Memory.Publish(ctx, c)
 }
 
 // Of implements save.Known.
@@ -124,66 +69,14 @@ func (k known) Has(prefix index.Key) bool {
 	if k.memory.asked != nil {
 		k.memory.asked(k.class)
 	}
-	k.memory.mu.Lock()
-	defer k.memory.mu.Unlock()
-	_, ok := k.memory.chunks[k.class][prefix]
-	return ok
-}
-
-// Committed implements save.Known.
-func (m *memory) Committed(_ manifest.Digest, packs []pack.Finished) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range packs {
-		for f, chunks := range p.Table.All() {
-			for _, c := range chunks {
-				m.chunks[p.Class][index.Key(c.Prefix)] = place{p.Name, f, c}
-			}
-		}
-	}
-	return nil
-}
-
-// chunk reads a chunk of a committed pack.
-func (m *memory) chunk(class manifest.Class, id pack.ID) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, ok := m.chunks[class][id.Prefix()]
-	if !ok {
-		return nil, fmt.Errorf("%s chunk %v is in no commit", class, id)
-	}
-	frame, ok := m.frames[frameOf{at.pack, at.frame.Number}]
-	if !ok {
-		b := m.packs[at.pack]
-		r, err := pack.Open(bytes.NewReader(b), int64(len(b)), m.keys)
-		if err != nil {
-			return nil, err
-		}
-		if frame, err = r.Frame(pack.NewDecoder(), at.frame, nil); err != nil {
-			return nil, err
-		}
-		m.frames[frameOf{at.pack, at.frame.Number}] = frame
-	}
-	b := frame[at.chunk.Start:][:at.chunk.Length]
-	if pack.NewHasher(m.me.Dedupe).Sum(b) != id {
-		return nil, fmt.Errorf("%s chunk %v is not what it should be", class, id)
-	}
-	return b, nil
-}
-
-// Load implements catalog.Loader.
-func (m *memory) Load(_ context.Context, id pack.ID) ([]byte, error) {
-	return m.chunk(manifest.Catalogue, id)
+	return k.memory.Memory.Of(k.class).Has(prefix)
 }
 
 // try saves, based on the last commit; the configuration may be changed before.
 func (m *memory) try(ctx context.Context, change func(*save.Config), roots ...string) (*save.Result, error) {
 	m.t.Helper()
-	cfg := save.Config{Roots: roots, Writer: m.me, Destination: m, Known: m, Tool: "test", Host: "host", Progress: &save.Progress{}}
-	if m.last != nil {
-		cfg.Base = &save.Base{ID: m.last.ID, Point: m.last.Point, Loader: m}
-		cfg.Writer.Sequence, cfg.Writer.Head = m.last.Manifest.Sequence, m.last.ID
-	}
+	cfg := m.Config(m.last, roots...)
+	cfg.Destination, cfg.Known = m, m
 	if change != nil {
 		change(&cfg)
 	}
@@ -252,7 +145,7 @@ func (m *memory) content(e catalog.Entry) (string, int64, error) {
 			holes += it.Length
 			continue
 		}
-		data, err := m.chunk(manifest.Data, it.ID)
+		data, err := m.Chunk(manifest.Data, it.ID)
 		if err != nil {
 			return "", 0, err
 		}

@@ -67,7 +67,11 @@ func (w *worker) orphaned(d *dir, raw []byte) {
 	m := &w.s.moves
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.orphans[object{d.volume, inode}] = orphan{entry: bytes.Clone(raw), scope: d.scope.Enter(name)}
+	o := object{d.volume, inode}
+	if m.claimed[o] {
+		return // while its directory was an orphan itself
+	}
+	m.orphans[o] = orphan{entry: bytes.Clone(raw), scope: d.scope.Enter(name)}
 }
 
 func isLarge(raw []byte) bool {
@@ -75,12 +79,16 @@ func isLarge(raw []byte) bool {
 	return err == nil && e.Kind == catalog.File && e.Size >= claimable
 }
 
-// awaits puts off an entry that is new in d, if it may have been elsewhere in the base.
+// awaits puts off an entry that is new in d, if it may have been elsewhere in the base. Where all is new, all orphans are known
+// already, as far as can be.
 func (w *worker) awaits(d *dir, i int, st *source.Stat) bool {
 	if !d.carried() || st.Kind != source.Directory && (st.Kind != source.Regular || st.Size < claimable) {
 		return false
 	}
 	m := &w.s.moves
+	if d.base == nil && !m.has(object{d.volume, st.Inode}) {
+		return false
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.waiting) >= maxWaiting {

@@ -1,0 +1,207 @@
+// Package journaltest holds a journal against the scan.
+//
+// [Rounds] changes a tree at random, round by round. After each it makes two recovery points of the very same state: one led by the
+// journal, from the round before, and one that reads everything, from nothing. Their root hashes must be equal, and their counts.
+package journaltest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"waybill/incremental/journal"
+	"waybill/internal/catalog"
+	"waybill/internal/save"
+	"waybill/internal/save/savetest"
+	"waybill/internal/source"
+	"waybill/internal/treetest"
+)
+
+// Options say what is tried. Volume and Journal are needed.
+type Options struct {
+	Volume   string                                  // where the volume is mounted; the tree is made in it
+	Journal  func(t *testing.T) journal.Journal      // opens it, for one round
+	Tree     string                                  // the tree's directory below Volume; "tree" if empty
+	Rounds   int                                     // 50 if zero
+	Edits    int                                     // at most so many a round; 6 if zero
+	Seed     uint64                                  // of the first round
+	Make     treetest.Options                        // of the tree; the zero value is a small one
+	Edit     func(tree string, seed uint64) []string // more changes, and what they were; may be nil
+	Excludes []string
+	Ranges   save.Ranges
+	Open     func() (*source.Dir, error) // opens the volume, where it isn't held still by the journal and isn't read live
+	Root     func() (*source.Dir, error) // as save.Config.Root
+	Gaps     bool                        // gaps are allowed: such a round is scanned
+}
+
+// A Trial is what Rounds does, step by step.
+type Trial struct {
+	Options
+	t      *testing.T
+	memory *savetest.Memory
+	last   *save.Result
+	cursor *journal.Cursor
+	tree   string
+	did    []string
+}
+
+// Rounds runs them all.
+func Rounds(t *testing.T, o Options) {
+	t.Helper()
+	r := New(t, o)
+	for i := range r.Options.Rounds {
+		r.Change(o.Seed + uint64(i))
+		r.Check()
+		if t.Failed() {
+			t.Fatalf("seed %d, round %d: %q", o.Seed, i, r.did)
+		}
+	}
+}
+
+// New makes the tree and the first point.
+func New(t *testing.T, o Options) *Trial {
+	t.Helper()
+	if o.Tree == "" {
+		o.Tree = "tree"
+	}
+	if o.Rounds == 0 {
+		o.Rounds = 50
+	}
+	if o.Edits == 0 {
+		o.Edits = 6
+	}
+	if o.Make.Entries == 0 {
+		o.Make = treetest.Options{Entries: 60, MaxFile: 200 << 10, Shallow: true}
+	}
+	m, err := savetest.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Trial{Options: o, t: t, memory: m, tree: filepath.Join(o.Volume, o.Tree)}
+	if err := os.MkdirAll(r.tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := treetest.Make(r.tree, o.Seed, o.Make); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { treetest.RemoveAll(r.tree) })
+	r.Check()
+	return r
+}
+
+// Change changes the tree at random.
+func (r *Trial) Change(seed uint64) {
+	r.t.Helper()
+	did, err := treetest.Edit(r.tree, seed, 1+int(seed*7919)%r.Edits)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.did = did
+	if r.Edit != nil {
+		r.did = append(r.did, r.Edit(r.tree, seed)...)
+	}
+}
+
+// Check makes the two points of the tree as it is, and compares them.
+func (r *Trial) Check() {
+	t := r.t
+	t.Helper()
+	j := r.Journal(t)
+	defer j.Close()
+	open := r.Open
+	if h, ok := j.(journal.Holder); ok {
+		dir, release, err := h.Hold(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := release(); err != nil {
+				t.Error(err)
+			}
+		}()
+		open = func() (*source.Dir, error) { return source.OpenDir(dir) }
+	}
+	now, err := j.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dirty *journal.Dirty
+	if r.last != nil {
+		dirty = &journal.Dirty{}
+		if err := j.Changes(t.Context(), r.cursor, now, dirty); err != nil && !r.Gaps {
+			t.Fatal(err)
+		} else if err != nil {
+			dirty = nil
+		}
+	}
+	led := r.save(r.last, save.Volume{Path: r.Volume, Open: open, Dirty: dirty, From: r.cursor, Ranges: r.Ranges, Record: catalog.Volume{Cursor: now}})
+	read := r.save(nil, save.Volume{Path: r.Volume, Open: open})
+	r.compare(led, read)
+	r.last, r.cursor = led, now
+}
+
+// Last is the newest point, and Config a run based on it.
+func (r *Trial) Last() *save.Result { return r.last }
+
+func (r *Trial) save(last *save.Result, v save.Volume) *save.Result {
+	r.t.Helper()
+	cfg := r.memory.Config(last, r.tree)
+	cfg.Volumes, cfg.Excludes, cfg.Root = []save.Volume{v}, r.Excludes, r.Root
+	res, err := save.Run(r.t.Context(), cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return res
+}
+
+func (r *Trial) compare(led, read *save.Result) {
+	r.t.Helper()
+	a, b := led.Point, read.Point
+	if v, w := r.volume(a), r.volume(b); !bytes.Equal(v.Append(nil), w.Append(nil)) {
+		for _, d := range r.differences(v, w) {
+			r.t.Error(d)
+		}
+		r.t.Errorf("the volume is %s, a scan has %s", describe(&v), describe(&w))
+	}
+	x, y := a.Stats, b.Stats
+	if x.Files != y.Files || x.Directories != y.Directories || x.Others != y.Others || x.Bytes != y.Bytes {
+		r.t.Errorf("counts are %+v, a scan has %+v", x, y)
+	}
+	if len(a.Problems) != len(b.Problems) {
+		r.t.Errorf("problems %v, a scan has %v", a.Problems, b.Problems)
+	}
+}
+
+// volume is the entry of the volume's root: what is above it is not ours alone.
+func (r *Trial) volume(p *catalog.Point) catalog.Entry {
+	e, err := p.RootEntry()
+	if err == nil {
+		e, err = catalog.Resolve(r.t.Context(), r.memory, e, []byte(r.Volume))
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return e
+}
+
+// differences tells where two directories differ.
+func (r *Trial) differences(a, b catalog.Entry) (list []string) {
+	err := catalog.Diff(r.t.Context(), r.memory, a, b, []byte(r.Volume), func(c catalog.Change) error {
+		list = append(list, fmt.Sprintf("%q: %s, a scan has %s", c.Path, describe(c.Old), describe(c.New)))
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return list
+}
+
+func describe(e *catalog.Entry) string {
+	if e == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s inode %d flags %x mode %o %d:%d size %d mtime %d.%d ctime %d.%d content %x", e.Kind, e.Inode, e.Flags, e.Mode, e.UID, e.GID, e.Size,
+		e.Mtime.Sec, e.Mtime.Nsec, e.Ctime.Sec, e.Ctime.Nsec, e.Content)
+}
