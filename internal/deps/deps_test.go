@@ -44,6 +44,7 @@ var ours = map[string]string{
 	"incremental/journal":             "internal/catalog",
 	"internal/save/savetest":          "manifest internal/pack internal/pack/cut internal/pack/index internal/save",
 	"incremental/journal/journaltest": "incremental/journal internal/catalog internal/save internal/save/savetest internal/source internal/treetest",
+	"incremental/journal/btrfs":       "incremental/journal",
 	"internal/proof":                  "",
 	"ingest/vault/vaulttest":          "ingest/vault",
 	"internal/machine":                "manifest internal/durable internal/keys",

@@ -1,0 +1,148 @@
+package btrfs
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"waybill/incremental/journal"
+)
+
+// Changes is [journal.Journal]. Entries of changed inodes are named by all the names they have; a changed directory is listed, which tells
+// what is gone from it.
+func (v *Volume) Changes(ctx context.Context, from, to *journal.Cursor, d *journal.Dirty) error {
+	if err := v.vouch(from, to); err != nil {
+		return err
+	}
+	t := v.tree()
+	found, err := t.changed(ctx, from.Position)
+	if err != nil {
+		return err
+	}
+	if err := found.name(t, d); err != nil {
+		return err
+	}
+	return lead(ctx, t, d)
+}
+
+// changes are the inodes that changed.
+type changes struct {
+	all  []uint64            // ascending
+	dirs map[uint64]struct{} // of them
+	read []uint64            // files with new content that was not necessarily there when the times were set
+}
+
+// changed finds the inodes that changed after a snapshot that transaction after took.
+//
+// A transaction that takes a snapshot does nothing to the subvolume any more, but for one thing: the directory that gets
+// a snapshot, by whomever, changes in that transaction and yet isn't so in a snapshot taken just before. So
+// directories of that very transaction count as changed.
+func (t *tree) changed(ctx context.Context, after uint64) (*changes, error) {
+	c := &changes{dirs: map[uint64]struct{}{}}
+	to := key{lastInode, math.MaxUint8, math.MaxUint64}
+	var node inode // the last one met
+	for from, of := (key{id: firstInode}), uint64(0); ; {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		items, err := t.batch(from, to, after, everything)
+		if err != nil || len(items) == 0 {
+			return c, err
+		}
+		for _, it := range items {
+			switch it.kind {
+			case inodeItem:
+				if node, err = parseInode(it.data); err != nil {
+					return nil, err
+				}
+				of = it.id
+				c.inode(of, &node, after)
+			case extentData:
+				if it.id != of {
+					node, of = inode{}, it.id // its item lies in an older leaf, so it can't have changed; but for a file that is cheap to look at
+				}
+				if e, err := parseExtent(it.data); err != nil {
+					return nil, err
+				} else if e.made > after && e.kind != preallocated {
+					c.extent(of, &node, after)
+				}
+			}
+			from = it.next()
+		}
+	}
+}
+
+// inode counts an inode if it changed.
+func (c *changes) inode(id uint64, n *inode, after uint64) {
+	switch {
+	case n.isDir() && n.changed >= after:
+		c.dirs[id] = struct{}{}
+		c.add(id)
+	case n.changed > after:
+		c.add(id)
+		if n.isRegular() && n.flags&noCopy != 0 && n.made <= after {
+			c.read = append(c.read, id)
+		}
+	}
+}
+
+// extent counts a file that has new content. A file that is new as a whole needs no word about its content.
+func (c *changes) extent(id uint64, n *inode, after uint64) {
+	c.add(id)
+	if n.made <= after && (len(c.read) == 0 || c.read[len(c.read)-1] != id) {
+		c.read = append(c.read, id)
+	}
+}
+
+func (c *changes) add(id uint64) {
+	if len(c.all) == 0 || c.all[len(c.all)-1] != id {
+		c.all = append(c.all, id)
+	}
+}
+
+// maxNames bounds the memory that names take: of what is beyond, the directories are listed.
+const maxNames = 1 << 18
+
+// name puts what changed into d.
+func (c *changes) name(t *tree, d *journal.Dirty) error {
+	names := 0
+	err := t.refs(c.all, func(r ref) {
+		if _, ok := c.dirs[r.inode]; ok {
+			d.List(r.inode)
+		}
+		if r.inode == firstInode {
+			return // its name is ".." in itself
+		}
+		if names++; names > maxNames {
+			d.List(r.dir)
+		} else {
+			d.Name(r.dir, r.name)
+		}
+	})
+	for _, id := range c.read {
+		d.File(id).Read = true
+	}
+	return err
+}
+
+// lead notes all directories above those in d, level by level.
+func lead(ctx context.Context, t *tree, d *journal.Dirty) error {
+	var level, above []uint64
+	for id := range d.Dirs {
+		level = append(level, id)
+	}
+	for len(level) > 0 && ctx.Err() == nil {
+		slices.SortFunc(level, cmp.Compare)
+		err := t.refs(level, func(r ref) {
+			if r.inode != firstInode && d.Lead(r.dir) {
+				above = append(above, r.dir)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		level, above = above, level[:0]
+	}
+	return context.Cause(ctx)
+}
