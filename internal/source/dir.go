@@ -8,14 +8,8 @@ type Dir struct {
 	tree Backend // instead of sys, for what isn't the system's own
 }
 
-// OpenDir opens the directory at path, following symbolic links.
-func OpenDir(path string) (*Dir, error) {
-	h, err := openRoot(path)
-	if err != nil {
-		return nil, err
-	}
-	return &Dir{sys: h}, nil
-}
+// OpenDir opens the directory at path, following symbolic links. On Windows "/" is a directory of the drives, and "/C:/Users" is C:\Users.
+func OpenDir(path string) (*Dir, error) { return openRoot(path) }
 
 // OpenDir opens the directory called name in d, not following a symbolic link: if name isn't a directory (any more) the error
 // is ErrReplaced. The new Dir doesn't need d to stay open.
@@ -67,7 +61,7 @@ func (d *Dir) list(l *Listing) error {
 }
 
 // Stat fills st with the metadata of entry i of l, which must be a listing of d. Symbolic links aren't followed.
-// The error is fs.ErrNotExist when the entry vanished since.
+// The error is fs.ErrNotExist when the entry vanished since, unless the listing brought the metadata along, as it does on Windows.
 func (d *Dir) Stat(l *Listing, i int, st *Stat) error {
 	if d.tree == nil {
 		return d.sys.stat(l, i, st)

@@ -13,16 +13,16 @@ type dirHandle struct {
 	listed bool // the next listing has to rewind
 }
 
-func openRoot(path string) (dirHandle, error) {
+func openRoot(path string) (*Dir, error) {
 	p, err := unix.BytePtrFromString(path)
 	if err != nil {
-		return dirHandle{}, fmt.Errorf("open directory: %w", err)
+		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	fd, errno := openat(unix.AT_FDCWD, p, unix.O_DIRECTORY)
 	if errno != 0 {
-		return dirHandle{}, fmt.Errorf("open directory: %w", errno)
+		return nil, fmt.Errorf("open directory: %w", errno)
 	}
-	return dirHandle{fd: fd}, nil
+	return &Dir{sys: dirHandle{fd: fd}}, nil
 }
 
 func (d *dirHandle) openDir(name []byte) (dirHandle, error) {

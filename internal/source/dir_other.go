@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !windows
 
 package source
 
@@ -12,15 +12,15 @@ import (
 
 type dirHandle struct{ path string }
 
-func openRoot(path string) (dirHandle, error) {
+func openRoot(path string) (*Dir, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return dirHandle{}, fmt.Errorf("open directory: %w", plain(err))
+		return nil, fmt.Errorf("open directory: %w", plain(err))
 	}
 	if !info.IsDir() {
-		return dirHandle{}, fmt.Errorf("open directory: it is none")
+		return nil, fmt.Errorf("open directory: it is none")
 	}
-	return dirHandle{path: path}, nil
+	return &Dir{sys: dirHandle{path: path}}, nil
 }
 
 func (d *dirHandle) join(name []byte) string { return filepath.Join(d.path, string(name)) }

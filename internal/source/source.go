@@ -22,8 +22,16 @@
 // Reading is all it does. Nothing is written, access times are left alone where the system allows that, and symbolic
 // links are never followed below the start. The package doesn't walk, compare or remember: its caller does. Names are bytes.
 //
-// On Linux all of it works on file descriptors and system calls. On other systems it works plainly, through package
-// os: there entries have no inode, links count as one, ctime is mtime, and there are no owners, extended attributes or holes.
+// On Linux all of it works on file descriptors and system calls, on Windows on handles and names relative to them.
+//
+// On Windows "/" holds the drives, so paths are /C:/Users/...; the inode is the file reference (FRN), dev the volume's serial number, ctime the
+// time of the last change of whatever kind. Owners are 0 and modes 0755 and 0644, without w for what is read-only: what Windows itself has
+// of an entry is in attributes, see [NTFSPrefix], and streams are entries, name:stream; those of a drive's root are left out. A listing has the
+// metadata of its entries, from the moment it was made. Symbolic links, junctions and volumes mounted in directories are symbolic
+// links, never followed. An administrator may read everything (SeBackupPrivilege). What is read may be noted as accessed.
+//
+// On other systems it works plainly, through package os: there entries have no inode, links count as one, ctime is mtime, and there
+// are no owners, extended attributes or holes.
 //
 // Errors say what was done ("open: permission denied"), not to what: the caller knows the path, and here only the name is known.
 package source

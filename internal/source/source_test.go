@@ -8,17 +8,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 )
 
 func TestDir(t *testing.T) {
 	root := t.TempDir()
-	want := []string{"a", "b\xff", "c\nd", "dir", "link", "z"}
-	for _, name := range []string{"z", "b\xff", "a", "c\nd"} {
+	odd := []string{"b\xff", "c\nd"}
+	if runtime.GOOS == "windows" {
+		odd = []string{"b\u00ff\U0001f600", "c;d"}
+	}
+	want := []string{"a", odd[0], odd[1], "dir", "link", "z"}
+	for _, name := range []string{"z", odd[0], "a", odd[1]} {
 		write(t, filepath.Join(root, name), []byte("content of "+name))
 	}
 	if err := errors.Join(os.Mkdir(filepath.Join(root, "dir"), 0o750), os.Symlink("no/where", filepath.Join(root, "link"))); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(root, "link")); err != nil {
+		want = slices.DeleteFunc(want, func(name string) bool { return name == "link" }) // Wine says it made one
 	}
 	d := open(t, root)
 	var l Listing
@@ -64,7 +73,7 @@ func TestDir(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if target, err := d.Readlink([]byte("link")); err != nil || string(target) != "no/where" {
+	if target, err := d.Readlink([]byte("link")); slices.Contains(want, "link") && (err != nil || string(target) != "no/where") {
 		t.Errorf("link to %q, %v", target, err)
 	}
 	if _, err := d.Readlink([]byte("a")); err == nil {
@@ -82,7 +91,7 @@ func TestDir(t *testing.T) {
 		t.Errorf("directory: %+v, %v", st, err)
 	}
 	for _, name := range []string{"a", "link"} {
-		if _, err := d.OpenDir([]byte(name)); !errors.Is(err, ErrReplaced) {
+		if _, err := d.OpenDir([]byte(name)); slices.Contains(want, name) && !errors.Is(err, ErrReplaced) {
 			t.Errorf("opening %s as a directory: %v, want ErrReplaced", name, err)
 		}
 	}
@@ -101,7 +110,11 @@ func TestVanished(t *testing.T) {
 	_, open := d.Open(f)
 	_, dir := d.OpenDir(f)
 	_, link := d.Readlink(f)
-	for op, err := range map[string]error{"stat": d.Stat(&l, 0, &st), "open": open, "open directory": dir, "read link": link} {
+	stat := d.Stat(&l, 0, &st)
+	if stat == nil && runtime.GOOS == "windows" { // the listing brought it
+		stat = d.StatName(f, &st)
+	}
+	for op, err := range map[string]error{"stat": stat, "open": open, "open directory": dir, "read link": link} {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want ErrNotExist", op, err)
 		}
