@@ -79,7 +79,7 @@ bench-ship *ARGS:
     go run ./internal/bench ship {{ ARGS }}
 
 # what the tests call beside Go
-_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs zstd")
+_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs zstd ntfs-3g")
 
 # install packages that are missing; on machines without apt, go on with what there is
 _apt PACKAGES:

@@ -75,6 +75,8 @@ var ours = map[string]string{
 	"internal/pack":          "manifest internal/pack/cut internal/pack/index",
 	"internal/catalog":       "manifest internal/pack",
 	"internal/ntfs":          "",
+	"internal/ntfs/ntfsdir":  "internal/ntfs internal/source",
+	"internal/ntfs/ntfstest": "",
 	"internal/domain":        "manifest internal/pack internal/pack/index internal/catalog internal/keys",
 	"internal/save":          "manifest incremental/journal internal/source internal/pack internal/pack/cut internal/catalog",
 	"internal/heal":          "manifest internal/pack internal/catalog internal/domain internal/save",
@@ -106,6 +108,7 @@ var ours = map[string]string{
 // forTests are packages that only tests may import, and waybill, whose demo compares what came back by the
 // yardstick of the tests, and programs that measure, which slow disks down.
 var forTests = []string{"incremental/journal/journaltest", "internal/save/savetest", "internal/treetest", "internal/fault", "ingest/vault/vaulttest"}
+var forTests = []string{"internal/treetest", "internal/fault", "ingest/vault/vaulttest", "internal/ntfs/ntfstest"}
 
 // theirs says which of our packages may import a module of others. Each is confined to as few as can be.
 var theirs = map[string]string{

@@ -73,7 +73,7 @@ func (r *Record) List(f func(*DirEntry) error) error {
 	return x.each(func(it indexItem) error {
 		k, ok := parseFileName(it.key)
 		if !ok {
-			return damaged(x.place, "a name of %d bytes", len(it.key))
+			return damaged(x.place(), "a name of %d bytes", len(it.key))
 		}
 		if k.space == DOS {
 			return nil
@@ -131,10 +131,10 @@ func (v *Volume) Resolve(path string) (FRN, error) {
 
 // index is a B-tree of attributes: its root is in the record, its other blocks in a stream.
 type index struct {
-	place  string
+	file   *Record
 	root   []byte // node header and entries
 	blocks *Stream
-	bitmap []byte
+	used   *attr // bitmap of blocks
 	size   int64 // of a block
 	grain  int64 // what blocks are numbered by
 }
@@ -146,6 +146,8 @@ type indexItem struct {
 	key  []byte
 }
 
+func (x *index) place() string { return "index of " + x.file.place() }
+
 const maxBitmap = 16 << 20 // of an index: 2^27 blocks
 
 // index opens an index of the file.
@@ -153,10 +155,10 @@ const maxBitmap = 16 << 20 // of an index: 2^27 blocks
 //	$INDEX_ROOT: 0x00 type u32   0x04 collation u32   0x08 block size u32   0x10 node
 //	node: 0x00 first entry u32   0x04 end of entries u32   0x0c flags u8: 1 there are blocks
 func (r *Record) index(name string) (*index, error) {
-	x := &index{place: fmt.Sprintf("index %s of %s", name, r.place())}
+	x := &index{file: r}
 	a := r.find(attrIndexRoot, name)
 	if a == nil || !a.resident || len(a.value) < 0x20 {
-		return nil, damaged(x.place, "no root")
+		return nil, damaged(x.place(), "no root")
 	}
 	x.root = a.value[0x10:]
 	x.size = int64(u32(a.value, 8))
@@ -164,21 +166,18 @@ func (r *Record) index(name string) (*index, error) {
 		return x, nil
 	}
 	if x.size < 512 || x.size > 64<<10 || x.size&(x.size-1) != 0 {
-		return nil, damaged(x.place, "blocks of %d bytes", x.size)
+		return nil, damaged(x.place(), "blocks of %d bytes", x.size)
 	}
 	x.grain = r.v.boot.cluster
 	if x.size < x.grain {
 		x.grain = 512
 	}
-	a, used := r.find(attrIndexAlloc, name), r.find(attrBitmap, name)
-	if a == nil || used == nil {
-		return nil, damaged(x.place, "no blocks")
+	a = r.find(attrIndexAlloc, name)
+	if x.used = r.find(attrBitmap, name); a == nil || x.used == nil {
+		return nil, damaged(x.place(), "no blocks")
 	}
 	var err error
 	if x.blocks, err = r.parts(attrIndexAlloc, a.name); err != nil {
-		return nil, err
-	}
-	if x.bitmap, err = r.value(used, maxBitmap); err != nil {
 		return nil, err
 	}
 	x.blocks.dev = r.v.meta
@@ -187,22 +186,26 @@ func (r *Record) index(name string) (*index, error) {
 
 // each calls f for all entries: those in the root, then those in all blocks in use.
 func (x *index) each(f func(indexItem) error) error {
-	if err := eachItem(x.root, x.place, f); err != nil || x.blocks == nil {
+	if err := x.eachItem(x.root, f); err != nil || x.blocks == nil {
+		return err
+	}
+	bitmap, err := x.file.value(x.used, maxBitmap)
+	if err != nil {
 		return err
 	}
 	b := make([]byte, x.size)
 	count := x.blocks.size / x.size
-	for i, used := range x.bitmap {
+	for i, used := range bitmap {
 		for ; used != 0; used &= used - 1 {
 			n := int64(i)*8 + int64(bits.TrailingZeros8(used))
 			if n >= count {
-				return damaged(x.place, "block %d of %d is in use", n, count)
+				return damaged(x.place(), "block %d of %d is in use", n, count)
 			}
 			node, err := x.block(n*x.size/x.grain, b)
 			if err != nil {
 				return err
 			}
-			if err := eachItem(node, x.place, f); err != nil {
+			if err := x.eachItem(node, f); err != nil {
 				return err
 			}
 		}
@@ -215,20 +218,19 @@ func (x *index) each(f func(indexItem) error) error {
 //	0x00 "INDX"   0x04 update sequence   0x10 own number u64   0x18 node
 func (x *index) block(vcn int64, b []byte) ([]byte, error) {
 	if vcn < 0 || vcn > x.blocks.size/x.grain {
-		return nil, damaged(x.place, "block %d is outside", vcn)
+		return nil, damaged(x.place(), "block %d is outside", vcn)
 	}
-	place := fmt.Sprintf("%s, block %d", x.place, vcn)
 	if _, err := x.blocks.ReadAt(b, vcn*x.grain); err != nil {
-		return nil, fmt.Errorf("%s: %w", place, err)
+		return nil, fmt.Errorf("%s, block %d: %w", x.place(), vcn, err)
 	}
 	if string(b[:4]) != "INDX" {
-		return nil, damaged(place, "it begins with %q", b[:4])
+		return nil, damaged(x.place(), "block %d begins with %q", vcn, b[:4])
 	}
-	if err := fixup(b, place); err != nil {
-		return nil, err
+	if err := fixup(b, "block"); err != nil {
+		return nil, fmt.Errorf("%s, block %d: %w", x.place(), vcn, err)
 	}
 	if own := int64(u64(b, 0x10)); own != vcn {
-		return nil, damaged(place, "it says to be block %d", own)
+		return nil, damaged(x.place(), "block %d says to be block %d", vcn, own)
 	}
 	return b[0x18:], nil
 }
@@ -239,8 +241,8 @@ const (
 )
 
 // eachItem calls f for the entries of a node, but for the last, which has no key.
-func eachItem(node []byte, place string, f func(indexItem) error) error {
-	return eachItemAndLast(node, place, func(it indexItem, last bool) (bool, error) {
+func (x *index) eachItem(node []byte, f func(indexItem) error) error {
+	return x.eachItemAndLast(node, func(it indexItem, last bool) (bool, error) {
 		if last {
 			return false, nil
 		}
@@ -251,20 +253,20 @@ func eachItem(node []byte, place string, f func(indexItem) error) error {
 // eachItemAndLast calls f for all entries of a node, as long as it returns true and no error.
 //
 //	0x00 file u64   0x08 length u16   0x0a key length u16   0x0c flags u16   0x10 key   in the last 8 bytes: block with what sorts before
-func eachItemAndLast(node []byte, place string, f func(it indexItem, last bool) (bool, error)) error {
+func (x *index) eachItemAndLast(node []byte, f func(it indexItem, last bool) (bool, error)) error {
 	at, end := int64(u32(node, 0)), int64(u32(node, 4))
 	if end > int64(len(node)) {
-		return damaged(place, "entries up to %d of %d", end, len(node))
+		return damaged(x.place(), "entries up to %d of %d", end, len(node))
 	}
 	for {
 		if at+0x10 > end {
-			return damaged(place, "no last entry")
+			return damaged(x.place(), "no last entry")
 		}
 		b := node[at:end]
 		size, key, flags := int64(u16(b, 8)), int64(u16(b, 0xa)), u16(b, 0xc)
 		last := flags&itemIsLast != 0
 		if size < 0x10 || size > int64(len(b)) || !last && 0x10+key > size || flags&itemHasNode != 0 && size < 0x18 {
-			return damaged(place, "an entry of %d bytes", size)
+			return damaged(x.place(), "an entry of %d bytes", size)
 		}
 		it := indexItem{head: u64(b, 0), raw: b[:size]}
 		if !last {
@@ -282,7 +284,7 @@ func (x *index) find(compare func(key []byte) (int, bool)) (indexItem, error) {
 	node := x.root
 	b := []byte(nil)
 	for range 64 { // no tree is as deep
-		it, child, err := findIn(node, x.place, compare)
+		it, child, err := x.findIn(node, compare)
 		if err != nil || it.raw != nil {
 			return it, err
 		}
@@ -296,18 +298,18 @@ func (x *index) find(compare func(key []byte) (int, bool)) (indexItem, error) {
 			return indexItem{}, err
 		}
 	}
-	return indexItem{}, damaged(x.place, "it goes round in circles")
+	return indexItem{}, damaged(x.place(), "it goes round in circles")
 }
 
 // findIn looks in one node; child is the block to go on in, negative for none.
-func findIn(node []byte, place string, compare func(key []byte) (int, bool)) (found indexItem, child int64, err error) {
+func (x *index) findIn(node []byte, compare func(key []byte) (int, bool)) (found indexItem, child int64, err error) {
 	child = -1
-	err = eachItemAndLast(node, place, func(it indexItem, last bool) (bool, error) {
+	err = x.eachItemAndLast(node, func(it indexItem, last bool) (bool, error) {
 		d := -1
 		if !last {
 			var ok bool
 			if d, ok = compare(it.key); !ok {
-				return false, damaged(place, "a key of %d bytes", len(it.key))
+				return false, damaged(x.place(), "a key of %d bytes", len(it.key))
 			}
 		}
 		if d == 0 {

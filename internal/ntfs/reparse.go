@@ -1,6 +1,9 @@
 package ntfs
 
-import "io/fs"
+import (
+	"bytes"
+	"io/fs"
+)
 
 // maxReparse is the most a reparse point may hold, with its head.
 const maxReparse = 16<<10 + 24
@@ -62,4 +65,23 @@ func ParseLink(b []byte) (l Link, ok bool) {
 	}
 	l.Target, l.Print = part(8), part(0xc)
 	return l, len(l.Target) > 0
+}
+
+// Path returns where the link leads as a path with slashes: what is relative stays so, "\??\C:\x" becomes "/C:/x", other absolute
+// targets lose what they begin with for Windows' own sake.
+func (l *Link) Path() []byte {
+	p := bytes.ReplaceAll(l.Target, []byte(`\`), []byte("/"))
+	if l.Relative {
+		return p
+	}
+	for _, head := range []string{"/??/", "/DosDevices/", "//?/"} {
+		if bytes.HasPrefix(p, []byte(head)) {
+			p = p[len(head)-1:]
+			break
+		}
+	}
+	if bytes.HasPrefix(p, []byte("/UNC/")) {
+		return p[len("/UNC"):]
+	}
+	return p
 }

@@ -88,7 +88,7 @@ func (v *Volume) openSecure() error {
 		// 0x00 data offset u16   0x02 data length u16 ... 0x10 key: id u32; data: hash u32, id u32, offset u64, size u32
 		from := int(u16(it.raw, 0))
 		if len(it.key) < 4 || from+sdsHead > len(it.raw) {
-			return damaged(x.place, "an entry of %d bytes", len(it.raw))
+			return damaged(x.place(), "an entry of %d bytes", len(it.raw))
 		}
 		data := it.raw[from:]
 		at[u32(it.key, 0)] = place{int64(u64(data, 8)), u32(data, 16)}
