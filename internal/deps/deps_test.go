@@ -108,7 +108,6 @@ var ours = map[string]string{
 // forTests are packages that only tests may import, and waybill, whose demo compares what came back by the
 // yardstick of the tests, and programs that measure, which slow disks down.
 var forTests = []string{"incremental/journal/journaltest", "internal/save/savetest", "internal/treetest", "internal/fault", "ingest/vault/vaulttest"}
-var forTests = []string{"internal/treetest", "internal/fault", "ingest/vault/vaulttest", "internal/ntfs/ntfstest"}
 
 // theirs says which of our packages may import a module of others. Each is confined to as few as can be.
 var theirs = map[string]string{
