@@ -27,6 +27,8 @@ const (
 	ChainConflict Code = 25
 	NextDisk      Code = 26
 	Unfit         Code = 27
+	NoJournal     Code = 28
+	Incident      Code = 29
 	Interrupted   Code = 130
 )
 
@@ -55,6 +57,8 @@ func Exits() []Exit {
 		{ChainConflict, "chain_conflict", "the vault holds a different commit in this machine's place of the chain"},
 		{NextDisk, "next_disk", "the disks are full, or none is left that works; what is done is kept: give the next disk with `waybill seed --resume --to DISK`"},
 		{Unfit, "unfit", "a medium is not fit to carry a backup; the reasons are listed"},
+		{NoJournal, "no_journal", "a change journal was required and can't vouch for what changed; nothing was saved"},
+		{Incident, "incident", "done, but a look at everything found changes that a change journal had missed; they are saved, and listed"},
 		{Interrupted, "interrupted", "interrupted; what was done is kept, the next run goes on from there"},
 	}
 }
