@@ -83,10 +83,10 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, how heal
 	if err != nil {
 		return err
 	}
-	if len(wants) == 0 {
-		return a.problems(r.Point)
+	if len(wants) > 0 {
+		err = a.heal(ctx, w, cfg, wants)
 	}
-	return errors.Join(a.heal(ctx, w, cfg, wants), a.problems(r.Point))
+	return errors.Join(err, a.missed(r.Point), a.problems(r.Point))
 }
 
 // A healing says whether packs that were lost on the way are stored again.
@@ -152,6 +152,7 @@ type savedLine struct {
 	Packs    int               `json:"packs"`
 	Stored   int64             `json:"stored_bytes"`
 	Seconds  float64           `json:"seconds"`
+	Volumes  []volumeLine      `json:"volumes"`
 	Problems []catalog.Problem `json:"problems"`
 	Count    int               `json:"problem_count"`
 }
@@ -160,18 +161,15 @@ type savedLine struct {
 func newSavedLine(r *save.Result, took time.Duration) *savedLine {
 	p := r.Point
 	return &savedLine{ID: r.ID, Sequence: r.Manifest.Sequence, State: p.State, Mode: p.Mode, Reason: p.Reason, Stats: p.Stats, Packs: len(r.Packs),
-		Stored: r.StoredBytes(), Seconds: took.Seconds(), Problems: append([]catalog.Problem{}, p.Problems...), Count: p.ProblemCount}
+		Stored: r.StoredBytes(), Seconds: took.Seconds(), Volumes: newVolumeLines(p), Problems: append([]catalog.Problem{}, p.Problems...), Count: p.ProblemCount}
 }
 
 func (l *savedLine) write(w io.Writer) {
-	how := "found by " + l.Mode + ": " + l.Reason
-	if l.Mode == "first" {
-		how = l.Reason
-	}
-	fmt.Fprintf(w, "recovery point %.12s  %s, %s\n", l.ID, l.State, how)
+	fmt.Fprintf(w, "recovery point %.12s  %s, %s\n", l.ID, l.State, found(l.Mode, l.Reason, l.Volumes))
 	fmt.Fprintf(w, "%s, %s; %s read, %s new, %s stored in %s; %s\n",
 		cli.Counted(l.Stats.Files, "file"), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stats.ReadBytes), cli.Bytes(l.Stats.NewBytes),
 		cli.Bytes(l.Stored), cli.Counted(int64(l.Packs), "pack"), cli.Duration(time.Duration(l.Seconds*float64(time.Second))))
+	writeVolumes(w, l.Volumes)
 }
 
 // problems lists the items that could not be saved; they are the command's error.

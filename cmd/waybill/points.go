@@ -37,8 +37,12 @@ While disks of a seed travel, what is on them is not in the vault. "in transit, 
 the vault and the disks at hand, a point restores from both together: --from VAULT --from DISK. No time that passes makes a disk lost: say so
 yourself, with seed --reissue. "2 packs wanted" are lost, by the vault's
 receipts; the next backup stores again what was in them, as far as the files still have it. What they do not have
-makes a point damaged: all but so many files of it restore.`,
+makes a point damaged: all but so many files of it restore.
+
+HOW tells how a backup found what changed: optimised, by change journals, or unoptimised, by looking at everything, and why;
+` + "`waybill points show`" + ` tells it for each volume.`,
 		Example: `  waybill points
+  waybill points show 3f9a51c0                          all about one
   waybill points --json
   waybill points --from /mnt/disk1                      what a disk holds, on any machine
   waybill points --credentials waybill-credentials.json --machine 0f8c2d3e-4b5a-4697-8877-665544332211`,
@@ -46,6 +50,7 @@ makes a point damaged: all but so many files of it restore.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.points(cmd.Context(), &f) },
 	}
 	f.flags(cmd.Flags())
+	cmd.AddCommand(newPointsShow(a))
 	return cmd
 }
 
@@ -61,6 +66,7 @@ type pointLine struct {
 	Host     string          `json:"host,omitempty"`
 	Roots    []string        `json:"roots,omitempty"`
 	Stored   int64           `json:"stored_bytes"` // of the packs the commit added
+	Volumes  []volumeLine    `json:"volumes,omitempty"`
 	Stats    *catalog.Stats  `json:"stats,omitempty"`
 	Problems int             `json:"problems"`
 	Arrival  *arrivalLine    `json:"arrival,omitempty"`       // when a vault is read
@@ -127,7 +133,7 @@ func newPointLine(p *domain.Point) pointLine {
 		return l
 	}
 	l.State, l.Mode, l.Reason, l.Host, l.Roots = p.State, p.Mode, p.Reason, p.Host, p.Roots
-	l.Stats, l.Problems = &p.Stats, p.ProblemCount
+	l.Stats, l.Problems, l.Volumes = &p.Stats, p.ProblemCount, newVolumeLines(p.Point)
 	return l
 }
 
@@ -137,10 +143,7 @@ func writePoint(w io.Writer, l *pointLine) {
 		fmt.Fprintf(w, "%.12s  %-19s  %-10s  %10s  %12s  %10s  %s\n", l.ID, when, l.State, "", "", cli.Bytes(l.Stored), l.Error)
 		return
 	}
-	how := l.Mode + ", " + l.Reason
-	if l.Mode == "first" {
-		how = l.Reason
-	}
+	how := found(l.Mode, l.Reason, l.Volumes)
 	if l.Set != "" {
 		how += ", on disks"
 	}

@@ -179,7 +179,7 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 	if len(r.Disks) > 0 && err == nil {
 		a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
 	}
-	return errors.Join(err, a.problems(r.Point))
+	return errors.Join(err, a.missed(r.Point), a.problems(r.Point))
 }
 
 func (l *seedLine) write(w io.Writer) {

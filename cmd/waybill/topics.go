@@ -65,6 +65,7 @@ var lineTypes = []cli.LineType{
 	{Type: "restore", Says: "answer of restore", Example: restoreLine{}},
 	{Type: "check", Says: "what was found by opening chunks, from verify --data and verify POINT", Example: checkLine{}},
 	{Type: "point", Says: "a recovery point, from points", Example: pointLine{}},
+	{Type: "point-detail", Says: "all about a recovery point, from points show", Example: pointDetail{}},
 	{Type: "entry", Says: "a file, directory or other item, from ls and find", Example: entryLine{}},
 	{Type: "change", Says: "a difference, from diff", Example: changeLine{}},
 	{Type: "manifest", Says: "a manifest, from manifest show", Example: manifestLine{}},

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/internal/catalog"
+	"waybill/internal/cli"
+)
+
+// volumeLine is how the changes of a volume were found, as JSON. Path and Missed are escaped paths.
+type volumeLine struct {
+	Path    string     `json:"path"`
+	Mode    string     `json:"mode"`              // "optimised" or "unoptimised"
+	Journal string     `json:"journal,omitempty"` // its kind
+	Reason  string     `json:"reason,omitempty"`  // why it was scanned
+	Advice  string     `json:"advice,omitempty"`  // what can be done about it
+	Cursor  bool       `json:"cursor"`            // the next backup has a moment of the journal to start from
+	Scanned *time.Time `json:"scanned,omitempty"` // when all of it was looked at last
+	Missed  []string   `json:"missed,omitempty"`  // that changed and the journal had not named, the first of them
+	Misses  int        `json:"misses"`
+}
+
+func newVolumeLines(p *catalog.Point) []volumeLine {
+	lines := []volumeLine{}
+	for _, v := range p.Volumes {
+		lines = append(lines, volumeLine{Path: v.Path, Mode: v.Mode, Journal: v.Journal, Reason: v.Reason, Advice: advice(v.Reason),
+			Cursor: v.Cursor != nil, Scanned: v.Scanned, Missed: v.Missed, Misses: v.Misses})
+	}
+	return lines
+}
+
+// found tells in few words how a point's changes were found.
+func found(mode, reason string, volumes []volumeLine) string {
+	if mode == "first" {
+		return reason
+	}
+	if mode == catalog.Healed {
+		return mode + ", " + reason
+	}
+	if len(volumes) == 0 { // made without asking for journals
+		return catalog.Unoptimised + ", " + reason
+	}
+	optimised := 0
+	for _, v := range volumes {
+		if v.Mode == catalog.Optimised {
+			optimised++
+		}
+	}
+	how := fmt.Sprintf("optimised on %d of %s", optimised, cli.Counted(int64(len(volumes)), "volume"))
+	switch {
+	case optimised == len(volumes):
+		how = catalog.Optimised
+	case optimised == 0:
+		how = catalog.Unoptimised
+		if !slices.ContainsFunc(volumes, func(v volumeLine) bool { return v.Reason != volumes[0].Reason }) {
+			how += ", " + volumes[0].Reason
+		}
+	}
+	if n := misses(volumes); n > 0 {
+		how += ", " + cli.Counted(int64(n), "change") + " missed"
+	}
+	return how
+}
+
+// misses is how many changes the journals had not named.
+func misses(volumes []volumeLine) (n int) {
+	for _, v := range volumes {
+		n += v.Misses
+	}
+	return n
+}
+
+// writeVolumes writes a line for each volume, when there are several: of one, all is said.
+func writeVolumes(w io.Writer, volumes []volumeLine) {
+	if len(volumes) < 2 {
+		return
+	}
+	wide := 0
+	for _, v := range volumes {
+		wide = max(wide, len(v.Path))
+	}
+	for _, v := range volumes {
+		fmt.Fprintf(w, "  %-*s  %s\n", wide, v.Path, v.how())
+	}
+}
+
+// how tells how the volume's changes were found.
+func (v *volumeLine) how() string {
+	if v.Mode == catalog.Optimised {
+		return fmt.Sprintf("%-11s  %s journal", v.Mode, v.Journal)
+	}
+	return fmt.Sprintf("%-11s  %s", v.Mode, v.Reason)
+}
+
+// missed lists what changed though a journal had not named it; that is the command's error.
+func (a *app) missed(p *catalog.Point) error {
+	n := 0
+	for _, v := range p.Volumes {
+		for _, path := range v.Missed {
+			a.out.Warn("%s had changed, and the %s journal of %s had not named it", path, v.Journal, v.Path)
+		}
+		n += v.Misses
+	}
+	if n == 0 {
+		return nil
+	}
+	return cli.Errorf(cli.Incident, "a look at everything found %s that a change journal had missed", cli.Counted(int64(n), "change")).
+		Hinted("the recovery point has them. Was the volume written by another system, or past the file system? If not, report it, and use --journal off meanwhile")
+}
+
+// remedies are what can be done about the reasons for a scan, by how these begin. A reason that passes by itself has none.
+var remedies = []struct{ reason, advice string }{
+	{"journal wrapped", "it was too small for what has changed since the last backup: `waybill journal status` tells how large it should be"},
+	{"agent was not running", "it has to run from boot on, without a pause: `systemctl enable --now waybill-agent`"},
+	{"the agent does not run", "start it: `systemctl enable --now waybill-agent`; `waybill help agent` tells more"},
+	{"events were lost", "more changed at once than the agent's queue takes: `waybill help agent`"},
+	{"the journal is not active", "make one: `waybill journal create VOLUME --size 512MiB`"},
+}
+
+// advice is what can be done about a reason for a scan; empty when it passes by itself, or nothing can.
+func advice(reason string) string {
+	for _, r := range remedies {
+		if strings.HasPrefix(reason, r.reason) {
+			return r.advice
+		}
+	}
+	return ""
+}
