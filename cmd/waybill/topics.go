@@ -52,6 +52,48 @@ What lies in a directory that is left out can't be brought back. Upper and lower
 vault and the disks of a seed are always left out.`)
 }
 
+func journalsTopic() *cobra.Command {
+	return cli.Topic("journals", "change journals: optimised and unoptimised backups, and why one was not", `
+A change journal belongs to a file system, and tells which places in it changed since the last backup. A backup that can go by it is
+*optimised*: it looks at those places, and costs what changed. Without it the backup is *unoptimised*: it looks at everything, and
+compares inode, size and times with the last recovery point. Both make the same recovery point. A journal only says where to look; what is
+saved is read from the file system. It has to vouch for all of the time since the last backup, else that volume is
+scanned, once, and the reason is told: by the backup, by "waybill points" and "waybill points show", and with --json in "volumes",
+whose members are path, mode, journal, reason, advice, cursor, scanned, missed and misses.
+
+KIND      FOR                    WHAT IT NEEDS
+btrfs     btrfs                  root. Nothing to set up; it survives everything, and sees every change
+fanotify  ext4, xfs and others   root, and "waybill agent" running since the last backup: see "waybill help agent"
+usn       NTFS, ReFS             Windows and administrator's rights; or an image or device of the volume, with --image
+none      NFS, SMB, FUSE, FAT    these have none that sees what others change: always unoptimised
+
+"waybill journal status" shows for each volume which one it has, whether the next backup can go by it, and what to do if not.
+
+--journal HOW says how they are used:
+
+  auto      where they vouch for what changed; else look at everything, and tell why
+  on        the same, and warn of each volume that was scanned though it need not have been
+  required  rather fail, with exit code 28, and save nothing
+  off       look at everything
+
+--sweep WHEN has everything looked at all the same from time to time, to see whether the journal had missed something: 30 days after the last time,
+after so many days (7d), now, or never (off). What was missed is saved and listed, and the exit code is 29: an incident, for
+journals are there not to. It tells of a defect, or of a volume that was written past its file system.
+
+--snapshot off reads the live file system; else what is saved is one moment of each volume, where it can be held still: on btrfs.
+
+Why a volume is scanned:
+
+`+causeTable()+`
+What they don't see:
+
+  btrfs     nothing is known. Subvolumes are volumes of their own
+  fanotify  writes through shared mappings until they are unmapped: files that are mapped or open for writing are read every time. Writes
+            to the device past the file system, and by other machines to the same device
+  usn       repeated writes to a file that stays open: files without a last CLOSE are read every time. Writes by another system, as
+            by Linux on a machine with both: ntfs-3g and ntfs3 write no records. Run "waybill backup --sweep now" after that`)
+}
+
 // lineTypes are the types of JSON lines on standard output.
 var lineTypes = []cli.LineType{
 	{Type: "vault", Says: "answer of vault create", Example: created{}},

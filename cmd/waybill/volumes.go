@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"waybill/internal/catalog"
@@ -27,7 +26,7 @@ type volumeLine struct {
 func newVolumeLines(p *catalog.Point) []volumeLine {
 	lines := []volumeLine{}
 	for _, v := range p.Volumes {
-		lines = append(lines, volumeLine{Path: v.Path, Mode: v.Mode, Journal: v.Journal, Reason: v.Reason, Advice: advice(v.Reason),
+		lines = append(lines, volumeLine{Path: v.Path, Mode: v.Mode, Journal: v.Journal, Reason: v.Reason, Advice: causeOf(v.Reason).advice,
 			Cursor: v.Cursor != nil, Scanned: v.Scanned, Missed: v.Missed, Misses: v.Misses})
 	}
 	return lines
@@ -110,23 +109,4 @@ func (a *app) missed(p *catalog.Point) error {
 	}
 	return cli.Errorf(cli.Incident, "a look at everything found %s that a change journal had missed", cli.Counted(int64(n), "change")).
 		Hinted("the recovery point has them. Was the volume written by another system, or past the file system? If not, report it, and use --journal off meanwhile")
-}
-
-// remedies are what can be done about the reasons for a scan, by how these begin. A reason that passes by itself has none.
-var remedies = []struct{ reason, advice string }{
-	{"journal wrapped", "it was too small for what has changed since the last backup: `waybill journal status` tells how large it should be"},
-	{"agent was not running", "it has to run from boot on, without a pause: `systemctl enable --now waybill-agent`"},
-	{"the agent does not run", "start it: `systemctl enable --now waybill-agent`; `waybill help agent` tells more"},
-	{"events were lost", "more changed at once than the agent's queue takes: `waybill help agent`"},
-	{"the journal is not active", "make one: `waybill journal create VOLUME --size 512MiB`"},
-}
-
-// advice is what can be done about a reason for a scan; empty when it passes by itself, or nothing can.
-func advice(reason string) string {
-	for _, r := range remedies {
-		if strings.HasPrefix(reason, r.reason) {
-			return r.advice
-		}
-	}
-	return ""
 }

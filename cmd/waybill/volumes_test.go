@@ -68,7 +68,7 @@ func TestWriteVolumes(t *testing.T) {
 volume          /  optimised    btrfs journal
                 all of it was looked at last on 2026-06-20 03:00:00
 volume          /home  unoptimised  agent was not running from 03:00 to 03:10
-                it has to run from boot on, without a pause: ` + "`systemctl enable --now waybill-agent`" + `
+                a start of the machine costs one such look; if it was none: ` + "`systemctl enable --now waybill-agent`" + `
                 the next backup will look at all of it: there was no journal to begin from
                 missed: /home/a
                 missed: 2 more

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A cause is why a volume may be scanned though it has a journal.
+type cause struct {
+	reason string // how it is told, or how that begins
+	means  string
+	advice string // what can be done; empty when it passes by itself
+	normal bool   // nobody needs to be warned of it
+}
+
+// causes are those that users meet. Help, backups and `points show` tell them alike.
+var causes = []cause{
+	{"first backup", "there is nothing to compare with yet", "", true},
+	{"selection changed", "paths or excludes are not those of the last backup, and a journal doesn't tell what is new to it", "", true},
+	{"the last backup was interrupted", "what it left is a checkpoint", "", true},
+	{"journal wrapped", "more was written to it since the last backup than it holds",
+		"enlarge it, or back up more often: `waybill journal status` tells how large it should be", false},
+	{"journal re-created", "it was deleted and made again, by a person or a program, or because another Windows had the volume", "", false},
+	{"the volume has no change journal", "Windows keeps one on the system's volume, and not on all others", "make one: `waybill journal create VOLUME`", false},
+	{"the volume was set back to an earlier state", "a snapshot or an image was restored over it", "", false},
+	{"the agent does not run", "nobody notes what changes", "start it: `systemctl enable --now waybill-agent`, or see `waybill help agent`", false},
+	{"the agent does not watch this file system", "it was told to watch others only", "name it to `waybill agent`, or name nothing: then it watches all", false},
+	{"agent was not running", "it was stopped, or the machine was started again, and nobody noted what changed meanwhile",
+		"a start of the machine costs one such look; if it was none: `systemctl enable --now waybill-agent`", false},
+	{"events were lost", "more changed at once than the kernel's queue holds", "run the agent without --limit-queue: then memory is the only bound", false},
+	{"the file system was unmounted", "others may have written to it meanwhile", "", false},
+}
+
+// causeOf is what is known about a reason.
+func causeOf(reason string) cause {
+	for _, c := range causes {
+		if strings.HasPrefix(reason, c.reason) {
+			return c
+		}
+	}
+	return cause{}
+}
+
+// causeTable is the causes as help shows them.
+func causeTable() string {
+	var b strings.Builder
+	for _, c := range causes {
+		fmt.Fprintf(&b, "  %s\n      %s\n", c.reason, c.means)
+		if c.advice != "" {
+			fmt.Fprintf(&b, "      %s\n", c.advice)
+		}
+	}
+	return b.String()
+}
