@@ -78,8 +78,12 @@ bench *ARGS: (_apt "restic borgbackup zstd")
 bench-ship *ARGS:
     go run ./internal/bench ship {{ ARGS }}
 
+# little change among a million files, by journal and by scan, beside restic and borg; `just bench-incremental --help` tells the options
+bench-incremental *ARGS: (_apt "restic borgbackup btrfs-progs e2fsprogs mount")
+    go run ./internal/bench incremental {{ ARGS }}
+
 # what the tests call beside Go
-_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs zstd ntfs-3g")
+_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs zstd ntfs-3g mount")
 
 # install packages that are missing; on machines without apt, go on with what there is
 _apt PACKAGES:

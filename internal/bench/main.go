@@ -4,6 +4,7 @@
 //	go run ./internal/bench --corpus small --tools waybill,restic --runs 1 --scale 0.1
 //	go run ./internal/bench --dir /mnt/disk --json > figures.json
 //	go run ./internal/bench ship                   what shipping costs: slow disks, parity, ingest, resuming
+//	go run ./internal/bench incremental            what little change among many files costs, by journal and by scan
 //
 // `just bench` installs restic and borg and starts it. It builds its corpora below --dir (a tmpfs by
 // default, so that a disk's noise doesn't decide), runs the programs in turn with a fresh repository
@@ -39,8 +40,13 @@ type options struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	run, args := bench, os.Args[1:]
-	if len(args) > 0 && args[0] == "ship" {
-		run, args = benchShip, args[1:]
+	if len(args) > 0 {
+		switch args[0] {
+		case "ship":
+			run, args = benchShip, args[1:]
+		case "incremental":
+			run, args = benchIncremental, args[1:]
+		}
 	}
 	err := run(ctx, args, os.Stdout, os.Stderr)
 	stop()

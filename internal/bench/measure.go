@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -20,6 +21,8 @@ type sample struct {
 	Peak int64 `json:"peak_bytes"`
 	// Stored is by how much the repository grew, in bytes.
 	Stored int64 `json:"stored_bytes"`
+	// Read is how many bytes of the source it read, where the program says so.
+	Read int64 `json:"read_bytes,omitempty"`
 }
 
 // A command is a program with its arguments, and where and with which environment it runs.
@@ -27,6 +30,8 @@ type command struct {
 	args []string
 	dir  string
 	env  []string // added to a small clean environment
+
+	stdout io.Writer // nil for nowhere
 }
 
 // shell is a command of sh, in which args are $1 and on.
@@ -40,7 +45,7 @@ func (c *command) measure(ctx context.Context) (sample, error) {
 	cmd.Dir = c.dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "TMPDIR=" + c.dir, "LC_ALL=C.UTF-8"}, c.env...)
 	var said bytes.Buffer
-	cmd.Stderr = &said
+	cmd.Stdout, cmd.Stderr = c.stdout, &said
 	start := time.Now()
 	err := cmd.Run()
 	took := time.Since(start)
@@ -60,4 +65,12 @@ func tail(s string, n int) string {
 		return "... " + s[len(s)-n:]
 	}
 	return s
+}
+
+// say runs a program that is not measured, and fails with what it said.
+func say(ctx context.Context, args ...string) error {
+	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }

@@ -68,6 +68,7 @@ func (r *report) add(corpus, tool, row string, s sample) {
 		System:  median(res.Samples, func(s sample) float64 { return s.System }),
 		Peak:    int64(median(res.Samples, func(s sample) float64 { return float64(s.Peak) })),
 		Stored:  int64(median(res.Samples, func(s sample) float64 { return float64(s.Stored) })),
+		Read:    int64(median(res.Samples, func(s sample) float64 { return float64(s.Read) })),
 	}
 }
 
