@@ -88,3 +88,5 @@ func (f *fileHandle) close() error {
 	f.h = 0
 	return closeHandle(h)
 }
+
+func (f *fileHandle) descriptor() (uintptr, bool) { return uintptr(f.h), true }
