@@ -7,7 +7,8 @@
 // is created, under the next number of the chain and only if that is free: two runs can't both
 // take it.
 //
-// What changed is found by a scan of the selection.
+// What changed is found by the change journals of the volumes that the selection is on, as far as they can vouch for the time since; the
+// rest is scanned. See package volumes.
 package incremental
 
 import (
@@ -19,6 +20,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
 	"waybill/internal/durable"
@@ -39,8 +41,8 @@ type Store interface {
 var ErrForked = errors.New("the vault has another commit of this machine at that place in its chain")
 
 // Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
-// Base, Reason, place in the chain, Destination and Known. Without roots the last point's selection is taken again.
-func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*save.Result, error) {
+// Base, Reason, Volumes, place in the chain, Destination and Known. Without roots the last point's selection is taken again.
+func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o volumes.Options) (_ *save.Result, err error) {
 	if d.Flaw != nil {
 		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", d.Flaw)
 	}
@@ -49,14 +51,12 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
 		}
 	}
-	cfg.Reason = "first backup"
 	if last := d.Chain.Last(); last != nil {
 		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
 	}
 	last, err := newest(ctx, d)
 	if last != nil {
 		cfg.Base = &save.Base{ID: last.Digest, Point: last.Point, Loader: d, Lost: domain.Lost}
-		cfg.Reason = reason(last.Point)
 		cfg.Wary = lacks(ctx, d, last)
 		if err := cfg.SelectAgain(last.Point); err != nil {
 			return nil, err
@@ -65,9 +65,7 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	if err != nil && (!domain.Lost(err) || len(cfg.Roots) == 0) {
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
 	}
-	if err != nil {
-		cfg.Reason = fmt.Sprintf("the last recovery point can't be read: %v", err)
-	}
+	unread := err
 	if len(cfg.Roots) == 0 {
 		return nil, errors.New("there is no recovery point yet, so it must be said what to save")
 	}
@@ -76,6 +74,15 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config) (*
 	}
 	cfg.Known = d
 	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
+	held, err := volumes.Prepare(ctx, &cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
+	cfg.Reason = held.Reason()
+	if unread != nil {
+		cfg.Reason = fmt.Sprintf("the last recovery point can't be read: %v", unread)
+	}
 	return save.Run(ctx, cfg)
 }
 
@@ -96,14 +103,6 @@ func newest(ctx context.Context, d *domain.Domain) (*domain.Point, error) {
 		}
 	}
 	return nil, first
-}
-
-// reason says in words for people why the selection is scanned.
-func reason(last *catalog.Point) string {
-	if last.State == catalog.PartialState {
-		return "the last backup was interrupted"
-	}
-	return "no change journal"
 }
 
 // lacks tells whether the point's tree may refer to what was lost and could not be had again: it is, or rests on, a

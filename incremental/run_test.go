@@ -17,6 +17,7 @@ import (
 	"filippo.io/age"
 
 	"waybill/incremental"
+	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
@@ -80,7 +81,7 @@ func (m *machine) try(ctx context.Context, roots ...string) (*save.Result, error
 	if m.change != nil {
 		m.change(&cfg)
 	}
-	return incremental.Run(ctx, m.store, m.open(), cfg)
+	return incremental.Run(ctx, m.store, m.open(), cfg, volumes.Options{})
 }
 
 func (m *machine) backup(roots ...string) *save.Result {

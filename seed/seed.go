@@ -22,6 +22,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
 	"waybill/internal/durable"
@@ -66,7 +67,9 @@ type Options struct {
 	Copies map[string][]byte
 	Key    manifest.PublicKey // of the machine, for the disks' README
 	NewSet func() manifest.ID
-	Save   save.Config // all but Base, Reason, Destination, Known, Set, Disks, Lanes and Adopted
+	Save   save.Config // all but Base, Reason, Volumes, Destination, Known, Set, Disks, Lanes and Adopted
+
+	Volumes volumes.Options // how the volumes are held still; their cursors are what incrementals go on from
 
 	Parity      parity.Scheme            // within each disk
 	ParityDisks int                      // how many of the new disks carry parity of the others: the largest
@@ -97,7 +100,7 @@ type Report struct {
 // partial point or is done again; running once more goes on. When the point is complete but disks of the set were not sealed,
 // those given are; else it is ErrSeeded. A disk that can't be sealed is an error, and the others are sealed all the same. The report is nil when
 // nothing was committed.
-func Run(ctx context.Context, o *Options) (*Report, error) {
+func Run(ctx context.Context, o *Options) (_ *Report, err error) {
 	last, err := o.last(ctx)
 	if err != nil {
 		return nil, err
@@ -131,6 +134,11 @@ func Run(ctx context.Context, o *Options) (*Report, error) {
 	if cfg.Progress == nil {
 		cfg.Progress = &save.Progress{}
 	}
+	held, err := volumes.Prepare(ctx, &cfg, o.Volumes)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, held.Release()) }()
 	if err := f.fill(ctx, cfg, r); err != nil {
 		if r.Result == nil {
 			return nil, err

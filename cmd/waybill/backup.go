@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/incremental"
+	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
@@ -126,7 +127,7 @@ func (a *app) save(ctx context.Context, w *writing, cfg save.Config) (*save.Resu
 	began := time.Now()
 	cfg.Progress = &save.Progress{}
 	stop := a.out.Progress(saving(cfg.Progress))
-	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg)
+	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, volumes.Options{})
 	stop()
 	if err := w.record(r, err); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Point struct {
 	Roots         []string          `json:"roots"`
 	Excludes      []string          `json:"excludes,omitempty"`
 	OneFileSystem bool              `json:"one_file_system,omitempty"` // file systems mounted below the roots were left out
+	LeftOut       []string          `json:"left_out,omitempty"`        // directories that were left out whatever the excludes said: the vault, disks, this program's own
 	Root          []byte            `json:"root"`                      // the encoded entry of "/"
 	Mode          string            `json:"mode"`                      // how changes were found: First, Scanned, Journalled; or Healed
 	Reason        string            `json:"reason"`

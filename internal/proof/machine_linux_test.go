@@ -10,6 +10,7 @@ import (
 	"filippo.io/age"
 
 	"waybill/incremental"
+	"waybill/incremental/volumes"
 	"waybill/ingest"
 	"waybill/ingest/vault"
 	"waybill/internal/catalog"
@@ -147,7 +148,7 @@ func (m *machine) try(s store, cfg save.Config) (*save.Result, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return incremental.Run(m.t.Context(), s, d, cfg)
+	return incremental.Run(m.t.Context(), s, d, cfg, volumes.Options{})
 }
 
 // backup makes a backup that must succeed.

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"waybill/incremental"
+	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/domain"
 	"waybill/internal/pack"
@@ -95,7 +96,7 @@ func (m *machine) backup(roots ...string) *save.Result {
 	}
 	d := m.open(false)
 	defer d.Close()
-	r, err := incremental.Run(m.Context(), m.vault, d, cfg)
+	r, err := incremental.Run(m.Context(), m.vault, d, cfg, volumes.Options{})
 	if err != nil {
 		m.Fatal(err)
 	}

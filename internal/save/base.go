@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
@@ -51,14 +53,26 @@ func (t trail) name(name []byte) {
 	}
 }
 
-// remind has all looked at again that was a problem in the base: what could not be read may be readable by now.
+// remind has all looked at again that was a problem in the base, for what could not be read may be readable by now, and what was left
+// out only then, or is only now.
 func (s *session) remind(ctx context.Context) error {
-	root, err := s.cfg.Base.Point.RootEntry()
+	base := s.cfg.Base.Point
+	root, err := base.RootEntry()
 	if err != nil {
 		return err
 	}
-	for _, p := range s.cfg.Base.Point.Problems {
-		path, err := manifest.UnescapePath(p.Path)
+	var paths []string
+	for _, p := range base.Problems {
+		paths = append(paths, p.Path)
+	}
+	left := s.cfg.leftOut()
+	for _, p := range slices.Concat(left, base.LeftOut) {
+		if slices.Contains(left, p) != slices.Contains(base.LeftOut, p) {
+			paths = append(paths, p)
+		}
+	}
+	for _, p := range paths {
+		path, err := manifest.UnescapePath(p)
 		if err != nil {
 			return err
 		}
@@ -67,6 +81,14 @@ func (s *session) remind(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// leftOut are the directories of Skip as paths of the tree.
+func (c *Config) leftOut() (all []string) {
+	for _, p := range c.Skip {
+		all = append(all, manifest.EscapePath([]byte("/"+strings.Join(names(p), "/"))))
+	}
+	return all
 }
 
 func (s *session) remindOf(ctx context.Context, e catalog.Entry, path []byte) error {

@@ -1,0 +1,39 @@
+package volumes
+
+import (
+	"path/filepath"
+	"slices"
+
+	"waybill/incremental/journal"
+	"waybill/incremental/journal/btrfs"
+)
+
+// openJournal opens the journal of the volume's file system.
+func (v *volume) openJournal(o Options) (journal.Journal, error) {
+	switch v.system {
+	case "btrfs":
+		return v.openBtrfs(o)
+	}
+	return nil, &journal.Gap{Reason: "no change journal: " + v.system + " has none"}
+}
+
+func (v *volume) openBtrfs(o Options) (journal.Journal, error) {
+	place := filepath.Join(v.path, btrfs.DefaultPlace)
+	v.skip = append(v.skip, place)
+	if o.StateDir != "" {
+		if all, err := mounts(); err == nil && v.holds(all, o.StateDir) {
+			place = filepath.Join(o.StateDir, "snapshots")
+		}
+	}
+	j, err := btrfs.Open(v.path, btrfs.Options{Place: place})
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
+}
+
+// holds tells whether a directory is on the volume's file system.
+func (v *volume) holds(all []mount, dir string) bool {
+	at := innermost(all, dir)
+	return slices.ContainsFunc(all, func(m mount) bool { return m.path == at && m.device == v.device })
+}

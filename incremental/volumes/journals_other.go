@@ -1,0 +1,9 @@
+//go:build !linux
+
+package volumes
+
+import "waybill/incremental/journal"
+
+func (v *volume) openJournal(Options) (journal.Journal, error) {
+	return nil, &journal.Gap{Reason: "no change journal: " + v.system + " has none"}
+}

@@ -1,0 +1,168 @@
+package volumes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"waybill/incremental/journal"
+	"waybill/internal/catalog"
+	"waybill/internal/save"
+	"waybill/internal/source"
+)
+
+// A volume is one that the selection reaches.
+type volume struct {
+	path   string   // absolute
+	system string   // the file system's name
+	device string   // tells file systems apart
+	pseudo bool     // it holds nobody's data: it is only known for where it is mounted
+	skip   []string // what is put on it by us
+
+	journal journal.Journal
+	ranges  save.Ranges
+	gap     *journal.Gap    // why there is no journal
+	now     *journal.Cursor // nil when there is none
+	release func() error    // of the snapshot
+	closers []func() error
+
+	saving save.Volume
+}
+
+// within tells whether a path is below another, or the same.
+func within(path, top string) bool {
+	return path == top || strings.HasPrefix(path, strings.TrimSuffix(top, "/")+"/")
+}
+
+func (v *volume) held() bool { return v.release != nil }
+
+func (v *volume) openLive() (*source.Dir, error) { return source.OpenDir(v.path) }
+
+func (v *volume) close() error {
+	var errs []error
+	if v.release != nil {
+		if err := v.release(); err != nil {
+			errs = append(errs, fmt.Errorf("releasing the snapshot of %s: %w", v.path, err))
+		}
+	}
+	if v.journal != nil {
+		errs = append(errs, v.journal.Close())
+	}
+	for _, c := range slices.Backward(v.closers) {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// open opens the volume's journal, if it has one.
+func (v *volume) open(ctx context.Context, o Options) {
+	var err error
+	if v.journal == nil && v.gap == nil {
+		v.journal, err = v.openJournal(o)
+	}
+	v.failed(err)
+	if o.Mode == Off {
+		v.gap = errOff
+	}
+}
+
+// failed takes an error for the reason not to go by the journal.
+func (v *volume) failed(err error) {
+	if err == nil || v.gap != nil {
+		return
+	}
+	if gap, ok := errors.AsType[*journal.Gap](err); ok {
+		v.gap = gap
+	} else {
+		v.gap = &journal.Gap{Reason: err.Error()}
+	}
+}
+
+// hold takes a snapshot if that is possible, and the journal's moment. A volume that can't be held still is read as it lives.
+func (v *volume) hold(ctx context.Context, o Options) {
+	if h, ok := v.journal.(journal.Holder); ok && o.Snapshot {
+		dir, release, err := h.Hold(ctx)
+		if err == nil {
+			v.release = release
+			v.saving.Open = func() (*source.Dir, error) { return source.OpenDir(dir) }
+		}
+		v.failed(err)
+	}
+	if v.journal == nil || v.gap != nil {
+		return
+	}
+	var err error
+	v.now, err = v.journal.Now(ctx)
+	v.failed(err)
+}
+
+// ask asks the journal what changed since the base, and says what came of it. Only a journal that is required and can't tell is an error.
+func (v *volume) ask(ctx context.Context, cfg *save.Config, o Options) error {
+	s := &v.saving
+	s.Path, s.Ranges = v.path, v.ranges
+	if v.pseudo {
+		return nil
+	}
+	now := o.Now().UTC()
+	s.Record = catalog.Volume{Mode: catalog.Unoptimised, Cursor: v.now, Scanned: &now}
+	if v.now != nil {
+		s.Record.Journal = v.now.Kind
+	}
+	base, gap := cursorOf(cfg, v.path)
+	if v.gap != nil {
+		gap = v.gap
+	}
+	if gap == nil {
+		s.Dirty, s.From = &journal.Dirty{}, base.Cursor
+		if err := v.journal.Changes(ctx, base.Cursor, v.now, s.Dirty); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			s.Dirty, s.From = nil, nil
+			v.failed(err)
+			gap = v.gap
+		}
+	}
+	if gap != nil {
+		s.Record.Reason = gap.Reason
+		if o.Mode == Required && !(gap == errFirst && v.now != nil) {
+			return &RequiredError{v.path, gap.Reason, gap.Hint}
+		}
+		return nil
+	}
+	if !v.held() {
+		s.Later = func() (*journal.Dirty, error) { return v.later(ctx) }
+	}
+	v.sweep(base, o, now)
+	return nil
+}
+
+// sweep decides whether the volume is scanned all the same.
+func (v *volume) sweep(base *catalog.Volume, o Options, now time.Time) {
+	r := &v.saving.Record
+	switch {
+	case o.Sweep < 0:
+		r.Reason = "swept, as was asked for"
+	case o.Sweep > 0 && base.Misses > 0:
+		r.Reason = "swept, because the last sweep found what the journal had missed"
+	case o.Sweep > 0 && (base.Scanned == nil || now.Sub(*base.Scanned) >= o.Sweep):
+		r.Reason = fmt.Sprintf("swept, as it is every %d days", int(o.Sweep.Hours()/24))
+	default:
+		r.Mode, r.Scanned = catalog.Optimised, base.Scanned
+		return
+	}
+	v.saving.Sweep = true
+}
+
+// later is what changed since the run began.
+func (v *volume) later(ctx context.Context) (*journal.Dirty, error) {
+	now, err := v.journal.Now(ctx)
+	d := &journal.Dirty{}
+	if err == nil {
+		err = v.journal.Changes(ctx, v.now, now, d)
+	}
+	return d, err
+}
