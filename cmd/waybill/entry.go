@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -96,8 +98,15 @@ func modeText(mode uint32) string {
 }
 
 // savedPath turns a path as the user writes it into one of a recovery point: absolute, cleaned, without the
-// first slash. It is an escaped path, as ls prints it.
+// first slash. It is an escaped path, as ls prints it, or on Windows one that begins with a drive, C:\Users.
 func savedPath(arg string) ([]byte, error) {
+	if filepath.VolumeName(arg) != "" {
+		at, ok := source.TreePath(filepath.Clean(arg))
+		if !ok {
+			return nil, cli.Errorf(cli.Usage, "%s is on no drive", arg)
+		}
+		return []byte(at[1:]), nil
+	}
 	raw, err := manifest.UnescapePath(arg)
 	if err != nil {
 		return nil, cli.Errorf(cli.Usage, "%w", err)

@@ -23,7 +23,7 @@ func (c *Config) SelectAgain(p *catalog.Point) error {
 		if err != nil {
 			return fmt.Errorf("taking the last selection again: %w", err)
 		}
-		c.Roots = append(c.Roots, string(path))
+		c.Roots = append(c.Roots, source.SystemPath(string(path)))
 	}
 	c.OneFileSystem = c.OneFileSystem || p.OneFileSystem
 	if len(c.Excludes) == 0 {
@@ -34,6 +34,7 @@ func (c *Config) SelectAgain(p *catalog.Point) error {
 
 func escapePaths(paths []string) (all []string) {
 	for _, p := range paths {
+		p, _ = source.TreePath(p)
 		all = append(all, manifest.EscapePath([]byte(p)))
 	}
 	return all
@@ -71,6 +72,10 @@ func (c *Config) selectRoots() (*selection, error) {
 		if _, err := os.Lstat(path); err != nil {
 			return nil, fmt.Errorf("looking at what is to be saved: %w", err)
 		}
+		path, ok := source.TreePath(path)
+		if !ok {
+			return nil, fmt.Errorf("%s is on no drive: give the share a drive letter, or back up the machine that has it", root)
+		}
 		top.add(names(path))
 	}
 	return top, nil
@@ -99,7 +104,7 @@ func (c *Config) find(names []string) error {
 }
 
 func names(path string) []string {
-	return strings.FieldsFunc(filepath.ToSlash(path), func(r rune) bool { return r == '/' })
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
 // add makes what the names lead to a root.

@@ -52,6 +52,9 @@ func rootPath(path string) (string, error) {
 	if len(path) >= 3 && path[0] == '/' && path[2] == ':' {
 		path = path[1:]
 	}
+	if len(path) == 2 && path[1] == ':' {
+		path += `\` // without it, it would be where the process is on that drive
+	}
 	path, err := filepath.Abs(filepath.FromSlash(path))
 	if err != nil {
 		return "", err
@@ -61,8 +64,6 @@ func rootPath(path string) (string, error) {
 		return path, nil
 	case strings.HasPrefix(path, `\\`):
 		return `\\?\UNC` + path[1:], nil
-	case len(path) == 2:
-		path += `\` // without it, the drive itself would be opened
 	}
 	return `\\?\` + path, nil
 }
