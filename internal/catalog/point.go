@@ -64,6 +64,7 @@ type JournalCursor struct {
 	Volume   string    `json:"volume"`         // the volume's own id
 	Journal  string    `json:"journal"`        // the journal's id: another one knows nothing of this moment
 	Position uint64    `json:"position"`       // in that journal
+	Mark     string    `json:"mark,omitempty"` // what the journal held right before it: with another, the volume was set back
 	Open     []uint64  `json:"open,omitempty"` // ids of files that were open for writing: to be read again the next time
 	Taken    time.Time `json:"taken"`
 }

@@ -1,0 +1,259 @@
+package usn
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"waybill/incremental/journal"
+)
+
+// A fold makes records into dirt. Names are noted as they come; what needs the files as they are now is done by resolve, at the end.
+type fold struct {
+	dev    Device
+	info   Info
+	d      *journal.Dirty
+	end    uint64 // records from here on are no matter of the cursor's open files
+	files  map[ID]*change
+	wide   map[uint64]ID // of ids that don't fold to themselves
+	tracks bool          // ranges are known to be tracked by now
+	moved  bool          // a late record renames a directory
+	name   []byte
+}
+
+// A change is what records say of one file.
+type change struct {
+	reasons uint32 // all of them
+	create  bool   // the first record already has FILE_CREATE: all that befell it since is in reasons
+	left    bool   // was open when the interval began
+	open    bool   // is when it ends
+	streams bool   // when it is open: its streams changed since it was opened
+	busy    bool   // is at the last record
+	seen    bool   // there was a record, so open is by it
+	parents []ID   // in which it was named
+	ranges  *ranges
+	whole   bool // ranges can't tell what changed of its content
+	tracked bool // ranges were tracked when it was opened
+}
+
+func newFold(dev Device, info Info, d *journal.Dirty, end uint64) *fold {
+	return &fold{dev: dev, info: info, d: d, end: end, files: map[ID]*change{}, wide: map[uint64]ID{}}
+}
+
+// start takes over what a cursor keeps.
+func (f *fold) start(from *journal.Cursor) {
+	f.tracks, _ = splitMark(from.Mark)
+	for id, streams := range getOpen(from, f.info.Wide) {
+		c := f.change(id)
+		c.left, c.open, c.streams = true, true, streams
+		if streams {
+			c.reasons = streamChange
+		}
+	}
+}
+
+func (f *fold) change(id ID) *change {
+	c := f.files[id]
+	if c == nil {
+		c = &change{tracked: f.tracks}
+		f.files[id] = c
+	}
+	return c
+}
+
+// add folds a record.
+func (f *fold) add(r *Record) error {
+	c := f.change(r.File)
+	if r.Major == 4 {
+		f.tracks = true
+		c.addRanges(r)
+		return nil
+	}
+	if !c.seen {
+		c.seen, c.create = true, r.Reason&fileCreate != 0 && !c.left
+	}
+	c.busy = r.Reason&closed == 0
+	if r.USN < f.end {
+		c.open, c.streams = c.busy, r.Reason&onStreams != 0
+	}
+	c.reasons |= r.Reason
+	c.checkRanges(r, f.tracks)
+	if r.Reason == closed || r.File == f.info.Root {
+		return nil // nothing happened while it was open, or that was before; the root has no name
+	}
+	if n := len(c.parents); n == 0 || c.parents[n-1] != r.Parent {
+		c.parents = append(c.parents, r.Parent)
+	}
+	if len(r.Name) == 0 {
+		f.d.List(f.fold(r.Parent))
+		return nil
+	}
+	f.name = appendName(f.name[:0], r.Name)
+	f.d.Name(f.fold(r.Parent), f.name)
+	return nil
+}
+
+// addLate takes note of what moved while files were being looked up.
+func (f *fold) addLate(r *Record) error {
+	if r.Major == 4 || r.Reason == closed {
+		return nil
+	}
+	f.d.List(f.fold(r.Parent))
+	if r.Directory() && r.Reason&(renameOld|renameNew) != 0 {
+		f.moved = true
+	}
+	return nil
+}
+
+// fold returns the id by which the catalogue knows a file.
+func (f *fold) fold(id ID) uint64 {
+	if id.High == 0 {
+		return id.Low
+	}
+	n := id.Fold()
+	f.wide[n] = id
+	return n
+}
+
+func (f *fold) unfold(n uint64) ID {
+	if id, ok := f.wide[n]; ok {
+		return id
+	}
+	return ID{Low: n}
+}
+
+// resolve looks at the files that records told of.
+func (f *fold) resolve(ctx context.Context) error {
+	var file File
+	for _, id := range sortedIDs(f.files) { // in the order of the file table
+		c := f.files[id]
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !c.left && c.reasons&^closed == 0 {
+			continue
+		}
+		err := f.dev.Lookup(id, &file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			c.open = false
+			if c.reasons&onStreams != 0 || !c.create {
+				f.listParents(c)
+			}
+		case err != nil:
+			return fmt.Errorf("looking up file %x: %w", id.Low, err)
+		default:
+			f.place(id, c, &file)
+		}
+	}
+	return nil
+}
+
+// place notes where a file is now, and what is known of its content.
+func (f *fold) place(id ID, c *change, file *File) {
+	n := f.fold(id)
+	if id == f.info.Root {
+		f.d.Dir(n)
+		return
+	}
+	for _, name := range file.Names {
+		parent := f.fold(name.Parent)
+		f.d.Name(parent, name.Name)
+		for _, s := range file.Streams {
+			f.name = append(append(append(f.name[:0], name.Name...), ':'), s...)
+			f.d.Name(parent, f.name)
+		}
+		if c.reasons&onStreams != 0 {
+			f.d.List(parent)
+		}
+	}
+	if file.More {
+		f.d.Link(n)
+	}
+	if c.reasons&(onStreams|fileDelete) != 0 || len(file.Streams) > 0 && c.reasons&(renameOld|renameNew|hardLinkChange) != 0 {
+		f.listParents(c) // for the streams it had, under the names it had
+	}
+	if file.Directory {
+		f.d.Dir(n)
+		return
+	}
+	x := f.d.File(n)
+	switch {
+	case c.left || c.open || c.busy:
+		x.Read = true
+	case c.reasons&^onMetadata == 0:
+		x.Kept = true
+	case c.ranges != nil && !c.whole:
+		x.Ranges = c.ranges.merged()
+	default:
+		x.Read = true
+	}
+}
+
+func (f *fold) listParents(c *change) {
+	for _, p := range c.parents {
+		f.d.List(f.fold(p))
+	}
+}
+
+// climb notes what leads to the directories of the dirt, and drops those that are gone: whatever removed them named them where they were.
+func (f *fold) climb(ctx context.Context) error {
+	var file File
+	for n := range f.d.Dirs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		gone, err := f.climbFrom(f.unfold(n), &file)
+		if err != nil {
+			return err
+		}
+		if gone {
+			delete(f.d.Dirs, n)
+		}
+	}
+	return nil
+}
+
+func (f *fold) climbFrom(id ID, file *File) (gone bool, err error) {
+	for at := id; at != f.info.Root; {
+		err := f.dev.Lookup(at, file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return at == id, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("looking up directory %x: %w", at.Low, err)
+		}
+		if len(file.Names) == 0 {
+			return false, nil // deleted, but in use
+		}
+		at = file.Names[0].Parent
+		if !f.d.Lead(f.fold(at)) {
+			return false, nil
+		}
+	}
+	return false, nil
+}
+
+// open returns the files that were open at the end.
+func (f *fold) open() map[ID]bool {
+	open := map[ID]bool{}
+	for id, c := range f.files {
+		if c.open {
+			open[id] = c.streams
+		}
+	}
+	return open
+}
+
+func sortedIDs[V any](m map[ID]V) []ID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b ID) int {
+		return cmp.Or(cmp.Compare(a.High, b.High), cmp.Compare(a.Low, b.Low))
+	})
+}
+
+func le64(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

@@ -1,0 +1,177 @@
+package usn
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"waybill/incremental/journal"
+)
+
+func recreated() error { return &journal.Gap{Reason: "journal re-created"} }
+
+func setBack() error {
+	return &journal.Gap{Reason: "the volume was set back to an earlier state"}
+}
+
+func wrapped() error {
+	return &journal.Gap{Reason: "journal wrapped", Hint: "a larger journal reaches further back: waybill journal resize"}
+}
+
+// check tells whether the journal can vouch for all that came after a cursor.
+func (j *Journal) check(ctx context.Context, info Info, from *journal.Cursor) error {
+	switch {
+	case from == nil:
+		return &journal.Gap{Reason: "first backup"}
+	case from.Kind != Kind:
+		return &journal.Gap{Reason: "the last backup used another journal"}
+	case from.Volume != info.Volume:
+		return &journal.Gap{Reason: "another volume is in this place"}
+	case from.Journal == "":
+		return &journal.Gap{Reason: "which files were open at the last backup is not known"}
+	case from.Journal != journalID(info.ID), from.Position < info.LowestValid:
+		return recreated()
+	case from.Position > info.Next:
+		return setBack()
+	case from.Position < info.First:
+		return wrapped()
+	}
+	_, hash := splitMark(from.Mark)
+	if hash == "" {
+		return nil
+	}
+	if pageBefore(from.Position) < info.First {
+		return wrapped()
+	}
+	mark, err := j.mark(ctx, info, from.Position)
+	if _, now := splitMark(mark); err == nil && now != hash {
+		return setBack()
+	}
+	return err
+}
+
+// mark returns what a cursor keeps to be known by: whether ranges were tracked, and a hash of the records before it, on its page.
+func (j *Journal) mark(ctx context.Context, info Info, position uint64) (string, error) {
+	mark := ""
+	if info.Tracks {
+		mark = tracked
+	}
+	page := pageBefore(position)
+	if position == 0 || page < max(info.First, info.LowestValid) {
+		return mark, nil
+	}
+	sum, some := sha256.New(), false
+	err := j.each(ctx, info, page, position, func(r *Record) error {
+		var b []byte
+		for _, n := range []uint64{r.USN, r.File.Low, r.File.High, r.Parent.Low, r.Parent.High, r.Stamp, uint64(r.Reason), uint64(len(r.Name))} {
+			b = binary.LittleEndian.AppendUint64(b, n)
+		}
+		sum.Write(append(b, r.Name...))
+		some = true
+		return nil
+	})
+	if err != nil || !some {
+		return mark, err
+	}
+	return mark + fmt.Sprintf("%x", sum.Sum(nil)[:8]), nil
+}
+
+// tracked begins the mark of a cursor since which ranges are tracked. It can't be ended without ending the journal.
+const tracked = "r"
+
+func splitMark(mark string) (tracks bool, hash string) {
+	if len(mark) > 0 && mark[:1] == tracked {
+		return true, mark[1:]
+	}
+	return false, mark
+}
+
+func pageBefore(position uint64) uint64 { return (max(position, 1) - 1) &^ (pageSize - 1) }
+
+// gap makes an error one: whatever keeps the journal from being read, the volume can be scanned.
+func gap(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil {
+		return nil
+	}
+	if g, ok := errors.AsType[*journal.Gap](err); ok {
+		return g
+	}
+	if errors.Is(err, errDamaged) || errors.Is(err, errNewer) {
+		return &journal.Gap{Reason: fmt.Sprintf("the journal can't be relied on: %v", err)}
+	}
+	return &journal.Gap{Reason: fmt.Sprintf("the journal can't be read: %v", err)}
+}
+
+// What Windows answers, and winErrors' keys.
+const (
+	errInvalidFunction  = 1
+	errAccessDenied     = 5
+	errNotSupported     = 50
+	errInvalidParameter = 87
+	errDeleteInProgress = 1178
+	errNotActive        = 1179
+	errEntryDeleted     = 1181
+)
+
+// gapOf returns the gap that an error number of Windows means, when it was asked for a journal or its records; else nil.
+func gapOf(number uint32) error {
+	switch number {
+	case errInvalidFunction, errNotSupported:
+		return &journal.Gap{Reason: "the file system keeps no change journal", Hint: "NTFS and ReFS do, on Windows"}
+	case errAccessDenied:
+		return &journal.Gap{Reason: "the journal may not be read", Hint: "run as administrator"}
+	case errInvalidParameter: // the id is of a journal that is no more
+		return recreated()
+	case errDeleteInProgress:
+		return &journal.Gap{Reason: "the journal is being deleted", Hint: "Windows goes on with that in the background; then: waybill journal create"}
+	case errNotActive:
+		return &journal.Gap{Reason: "the volume has no change journal", Hint: "waybill journal create"}
+	case errEntryDeleted:
+		return wrapped()
+	}
+	return nil
+}
+
+func journalID(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+// setOpen keeps ids in a cursor: one number each, on volumes with wide ids two. Those whose streams changed since they were opened are
+// there twice: their streams may come and go without a record.
+func setOpen(to *journal.Cursor, open map[ID]bool, wide bool) {
+	to.Open = nil
+	if len(open) > MaxOpen {
+		forgetOpen(to)
+		return
+	}
+	for _, id := range sortedIDs(open) {
+		n := []uint64{id.Low, id.High}
+		if !wide {
+			n = n[:1]
+		}
+		to.Open = append(to.Open, n...)
+		if open[id] {
+			to.Open = append(to.Open, n...)
+		}
+	}
+}
+
+// forgetOpen makes a cursor one that nothing can be vouched from.
+func forgetOpen(to *journal.Cursor) { to.Journal, to.Open = "", nil }
+
+func getOpen(from *journal.Cursor, wide bool) map[ID]bool {
+	open := map[ID]bool{}
+	for list := from.Open; len(list) > 0; {
+		id := ID{Low: list[0]}
+		list = list[1:]
+		if wide && len(list) > 0 {
+			id.High, list = list[0], list[1:]
+		}
+		_, twice := open[id]
+		open[id] = twice
+	}
+	return open
+}
