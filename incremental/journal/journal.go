@@ -27,7 +27,7 @@ type Journal interface {
 	Now(ctx context.Context) (*Cursor, error)
 
 	// Changes adds to d what changed between from, a cursor out of a recovery point, and to, which Now returned. It may add to the
-	// files that to keeps as Open. When the journal can't vouch for all of the interval, the error is a *Gap, and what was added to d means nothing.
+	// files that to keeps as Open, and does so when from is nil, for a first backup, which is a *Gap otherwise. When the journal can't vouch for all of the interval, the error is a *Gap, and what was added to d means nothing.
 	Changes(ctx context.Context, from, to *Cursor, d *Dirty) error
 
 	// Status tells how the journal does; what it doesn't know is zero.

@@ -115,15 +115,10 @@ func (v *volume) ask(ctx context.Context, cfg *save.Config, o Options) error {
 	if v.gap != nil {
 		gap = v.gap
 	}
-	if gap == nil {
-		s.Dirty, s.From = &journal.Dirty{}, base.Cursor
-		if err := v.journal.Changes(ctx, base.Cursor, v.now, s.Dirty); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			s.Dirty, s.From = nil, nil
-			v.failed(err)
-			gap = v.gap
+	if v.now != nil {
+		var err error
+		if gap, err = v.changes(ctx, base, gap); err != nil {
+			return err
 		}
 	}
 	if gap != nil {
@@ -138,6 +133,27 @@ func (v *volume) ask(ctx context.Context, cfg *save.Config, o Options) error {
 	}
 	v.sweep(base, o, now)
 	return nil
+}
+
+// changes asks for what changed since the base, unless there is a reason not to: then only which files are open.
+func (v *volume) changes(ctx context.Context, base *catalog.Volume, gap *journal.Gap) (*journal.Gap, error) {
+	var from *journal.Cursor
+	if gap == nil {
+		from = base.Cursor
+	}
+	d := &journal.Dirty{}
+	err := v.journal.Changes(ctx, from, v.now, d)
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case gap != nil:
+		return gap, nil
+	case err != nil:
+		v.failed(err)
+		return v.gap, nil
+	}
+	v.saving.Dirty, v.saving.From = d, from
+	return nil, nil
 }
 
 // sweep decides whether the volume is scanned all the same.

@@ -115,7 +115,7 @@ func (v *Volume) journal() string {
 // vouch returns a *journal.Gap when what changed between the cursors can't be told.
 func (v *Volume) vouch(from, to *journal.Cursor) error {
 	switch {
-	case from.Kind != to.Kind || from.Volume != to.Volume:
+	case from == nil || from.Kind != to.Kind || from.Volume != to.Volume:
 		return &journal.Gap{Reason: "journal re-created", Hint: "another file system is mounted here"}
 	case from.Journal != to.Journal && v.sub.parent != (uuid{}):
 		return setBack("a snapshot has taken the place of the subvolume")
