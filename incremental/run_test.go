@@ -38,6 +38,7 @@ type machine struct {
 	keys     pack.Keys
 	change   func(*save.Config) // applied to every backup
 	store    incremental.Store
+	volumes  volumes.Options
 }
 
 func newMachine(t *testing.T) *machine {
@@ -81,7 +82,7 @@ func (m *machine) try(ctx context.Context, roots ...string) (*save.Result, error
 	if m.change != nil {
 		m.change(&cfg)
 	}
-	return incremental.Run(ctx, m.store, m.open(), cfg, volumes.Options{})
+	return incremental.Run(ctx, m.store, m.open(), cfg, m.volumes)
 }
 
 func (m *machine) backup(roots ...string) *save.Result {

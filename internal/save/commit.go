@@ -34,6 +34,7 @@ func (s *session) checkpoint() error {
 	s.gate.Lock()
 	defer s.gate.Unlock()
 	w := s.workers[0]
+	s.live = 0
 	root, err := w.partial(s.tree)
 	if err == nil {
 		err = s.flushAll()
@@ -57,6 +58,7 @@ func (w *worker) partial(d *dir) (catalog.Entry, error) {
 		if err != nil {
 			return e, err
 		}
+		w.s.live++
 		slots[kid.slot] = e.Append(nil)
 	}
 	for _, other := range w.s.workers {
@@ -223,6 +225,9 @@ func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	}
 	if s.carries {
 		p.Stats.Add(s.carriedStats())
+	}
+	if state == catalog.PartialState {
+		p.Stats.Directories += s.live
 	}
 	p.Users, p.Groups = formatOwners(s.owners.users), formatOwners(s.owners.groups)
 	s.problems.mu.Lock()

@@ -32,6 +32,7 @@ type session struct {
 	pausing atomic.Bool
 	lastCP  time.Time    // guarded by gate
 	newAtCP int64        // NewBytes at the last checkpoint, guarded by gate
+	live    int64        // directories below the root that were not done at the last checkpoint, guarded by gate
 	broken  error        // what a commit failed with, guarded by gate
 	asked   atomic.Int64 // how often due was
 
