@@ -17,7 +17,7 @@ func (b *increments) agent(ctx context.Context) error {
 		fmt.Fprintln(b.log, "left out: agent: this waybill has none")
 		return nil
 	}
-	t, err := b.tree(b.files)
+	t, err := b.tree(b.files, tenRoom)
 	if err != nil {
 		return err
 	}

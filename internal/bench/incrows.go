@@ -21,13 +21,15 @@ const (
 )
 
 const (
-	treeRoom = 2600 // bytes of image, cache and repositories for a file; memory on a tmpfs
+	// Bytes of image, inodes in memory and repositories for a file; on a tmpfs all of it is memory.
+	treeRoom = 4000
+	tenRoom  = 1600 // without peers
 	bigRoom  = 1 << 30
 )
 
 // million is the main thing: few of many files change, on btrfs, which has its own journal.
 func (b *increments) million(ctx context.Context) error {
-	t, err := b.tree(b.files)
+	t, err := b.tree(b.files, treeRoom)
 	if err != nil {
 		return err
 	}
@@ -57,7 +59,7 @@ func (b *increments) million(ctx context.Context) error {
 
 // tenTimes has ten times the files, and only us.
 func (b *increments) tenTimes(ctx context.Context) error {
-	t, err := b.tree(10 * b.files)
+	t, err := b.tree(10*b.files, tenRoom)
 	if err != nil {
 		return err
 	}
@@ -89,8 +91,8 @@ func (b *increments) bigFile(ctx context.Context) error {
 }
 
 // tree is a corpus of so many files, for which there is room.
-func (b *increments) tree(files int) (*tree, error) {
-	return &tree{files: files}, b.room(int64(files) * treeRoom)
+func (b *increments) tree(files int, room int64) (*tree, error) {
+	return &tree{files: files}, b.room(int64(files) * room)
 }
 
 // fillAt builds the tree there.
