@@ -15,12 +15,8 @@ import (
 func TestIncremental(t *testing.T) {
 	needsMounts(t)
 	var out bytes.Buffer
-	dir, err := os.MkdirTemp(defaultDir(), "bench-test-") // syncing a disk takes long when others write to it
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	args := []string{"--rows", "million,big", "--tools", "", "--files", "2000", "--big", "100", "--ten", "--runs", "2", "--dir", dir, "--json"}
+	dir := inMemory(t)
+	args := []string{"--rows", "million,big", "--tools", "", "--files", "1000", "--big", "100", "--ten", "--runs", "2", "--dir", dir, "--json"}
 	if err := benchIncremental(t.Context(), args, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
@@ -52,17 +48,26 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
-// TestTree builds a tree twice, changes and renames it.
+// TestTree builds trees, changes one and renames half of it.
 func TestTree(t *testing.T) {
-	a, b := &tree{files: 5000}, &tree{files: 5000}
-	for _, x := range []*tree{a, b} {
+	var same [2][]string
+	for i := range same {
+		x := &tree{files: 500}
 		if err := x.fillAt(t.Context(), t.TempDir()); err != nil {
 			t.Fatal(err)
 		}
+		same[i] = lines(t, x.dir)
+	}
+	if !slices.Equal(same[0], same[1]) {
+		t.Error("two trees of the same size differ")
+	}
+	a := &tree{files: treeChanged * treePerDir}
+	if err := a.fillAt(t.Context(), inMemory(t)); err != nil {
+		t.Fatal(err)
 	}
 	before := lines(t, a.dir)
-	if !slices.Equal(before, lines(t, b.dir)) || len(before) != a.files {
-		t.Fatalf("%d files, or two trees that differ", len(before))
+	if len(before) != a.files {
+		t.Fatalf("%d files", len(before))
 	}
 	if err := a.change(7); err != nil {
 		t.Fatal(err)
@@ -90,6 +95,21 @@ func TestTree(t *testing.T) {
 	if err := a.rename(true); err != nil || !slices.Equal(lines(t, a.dir), after) {
 		t.Errorf("not as it was: %v", err)
 	}
+}
+
+// inMemory is a temporary directory on a tmpfs where there is one: disks take their time when others write to them.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(defaultDir(), "bench-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // lines is path and content of all files below dir, in order.
