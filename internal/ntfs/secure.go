@@ -1,6 +1,7 @@
 package ntfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
@@ -59,8 +60,12 @@ func (v *Volume) Security(id uint32) ([]byte, error) {
 
 // SecurityOf returns the security descriptor of a file, wherever it has it, and fs.ErrNotExist if it has none. Don't change it.
 func (v *Volume) SecurityOf(r *Record) ([]byte, error) {
-	if r.Standard.Security != 0 {
-		return v.Security(r.Standard.Security)
+	if id := r.Standard.Security; id != 0 {
+		b, err := v.Security(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = damaged(r.place(), "there is no security descriptor %d, which it has", id)
+		}
+		return b, err
 	}
 	a := r.find(attrSecurity, "")
 	if a == nil {

@@ -51,7 +51,7 @@ func (d *dirHandle) open(name []byte, f *File) error {
 	if err == nil {
 		err = f.sys.identify(&f.opened)
 	}
-	if err == nil && isServed(f.sys.tag) {
+	if err == nil && Served(f.sys.tag) {
 		windows.CloseHandle(f.sys.h)
 		if err = f.sys.open(d.h, name, through); err == nil {
 			err = f.sys.identify(&f.opened)

@@ -40,8 +40,9 @@ const (
 // The reparse point means nothing without the filter's own store, and is not saved.
 var served = []uint32{0x80000013, 0x80000017, 0x80000008, 0xc0000004, 0x80000006, 0x80000007, 0x80000021, 0x9000001c, 0x8000001e}
 
-// isServed says whether content behind a reparse point is had by opening it in the ordinary way.
-func isServed(tag uint32) bool {
+// Served says whether content behind a reparse point is had by opening it in the ordinary way: then a filter of Windows supplies it, and the
+// reparse point itself is not saved.
+func Served(tag uint32) bool {
 	const cloud = 0x9000001a // and its 15 variants, which differ in these bits
 	return slices.Contains(served, tag) || tag&^0xf000 == cloud
 }

@@ -82,7 +82,7 @@ func TestWTF8(t *testing.T) {
 
 func TestServed(t *testing.T) {
 	for tag, want := range map[uint32]bool{0: false, tagSymlink: false, tagMountPoint: false, 0x80000013: true, 0x9000001a: true, 0x9000f01a: true, 0x80000023: false} {
-		if isServed(tag) != want {
+		if Served(tag) != want {
 			t.Errorf("%#x: %v, want %v", tag, !want, want)
 		}
 	}

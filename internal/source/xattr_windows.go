@@ -24,7 +24,7 @@ func (v *volume) attributes(h windows.Handle) func(add func(string, []byte)) err
 		if err := info.get(h); err != nil {
 			return fmt.Errorf("read attributes: %w", err)
 		}
-		hidden := isServed(info.Tag) // the reparse point is of no use without its filter
+		hidden := Served(info.Tag) // the reparse point is of no use without its filter
 		if hidden {
 			info.Attributes &^= windows.FILE_ATTRIBUTE_REPARSE_POINT
 		}

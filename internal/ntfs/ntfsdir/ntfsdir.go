@@ -3,18 +3,8 @@
 //	v, err := ntfs.Open(img, size)
 //	d, err := ntfsdir.Open(v)      // a *source.Dir like any other
 //
-// What stands for what: an entry's inode is the file's reference number, ctime when its record changed, the mode 0755 for directories and 0644 for files
-// without the bits to write when it is read-only, and owner and group are 0. What only Windows knows is in extended attributes, which
-// have the names and contents that ntfs-3g gives them, so that it can take them back:
-//
-//	system.ntfs_attrib         attributes, 4 bytes
-//	system.ntfs_crtime         when it was created, 8 bytes: 100 ns since 1601
-//	system.ntfs_acl            security descriptor, self-relative
-//	system.ntfs_reparse_data   reparse point, from its tag
-//	system.ntfs_ea             extended attributes of Windows
-//
-// Numbers are little-endian. Symbolic links and junctions are symbolic links; other reparse points are what they are without. Streams with a name are files beside
-// theirs, called "name:stream", with an inode of their own ([StreamInode]) and without extended attributes.
+// What stands for what is in FORMAT.md, "Entries of NTFS and ReFS", and the same as when Windows itself reads the volume: see [source.NTFSPrefix]. Streams with a
+// name have an inode of their own, [StreamInode], so that they aren't taken for their file.
 //
 // Files of the file system itself ($MFT, $Extend ...) are left out. Whatever can't be saved is listed and can't be looked at or opened, so
 // that it becomes a problem of the backup's instead of nothing: streams of the root directory, names with a slash, damaged files,

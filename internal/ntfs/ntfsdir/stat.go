@@ -77,11 +77,8 @@ func linkPath(r *ntfs.Record) []byte {
 	if err != nil {
 		return nil
 	}
-	l, ok := ntfs.ParseLink(b)
-	if !ok {
-		return nil
-	}
-	return l.Path()
+	path, _ := source.LinkTarget(b)
+	return path
 }
 
 func (d *dir) xattrs(t target, add func(string, []byte)) error {
@@ -93,22 +90,26 @@ func (d *dir) xattrs(t target, add func(string, []byte)) error {
 	if r.Directory {
 		attributes |= ntfs.AttrDirectory
 	}
+	served := source.Served(r.ReparseTag)
+	if served {
+		attributes &^= ntfs.AttrReparsePoint
+	}
 	if attributes == 0 {
 		attributes = ntfs.AttrNormal
 	}
 	var b [8]byte
 	binary.LittleEndian.PutUint32(b[:], attributes)
-	add("system.ntfs_attrib", b[:4])
+	add(source.NTFSAttrib, b[:4])
 	binary.LittleEndian.PutUint64(b[:], uint64(r.Standard.Created))
-	add("system.ntfs_crtime", b[:])
+	add(source.NTFSCrtime, b[:])
 	acl, err := d.v.SecurityOf(r)
-	problems := give(add, "system.ntfs_acl", acl, err)
-	if r.ReparseTag != 0 {
+	problems := give(add, source.NTFSACL, acl, err)
+	if r.ReparseTag != 0 && !served {
 		reparse, err := r.Reparse()
-		problems = errors.Join(problems, give(add, "system.ntfs_reparse_data", reparse, err))
+		problems = errors.Join(problems, give(add, source.NTFSReparse, reparse, err))
 	}
 	ea, err := r.EA()
-	return errors.Join(problems, give(add, "system.ntfs_ea", ea, err))
+	return errors.Join(problems, give(add, source.NTFSEA, ea, err))
 }
 
 // give adds what there is.
