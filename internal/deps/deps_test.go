@@ -109,6 +109,7 @@ var ours = map[string]string{
 	"cmd/waybill":                     "*",
 	"cmd/waybill-ingest":              "*",
 	"cmd/internal/ingestcmd":          "*",
+	"internal/ntfs/image":             "",
 }
 
 // forTests are packages that only tests may import, and waybill, whose demo compares what came back by the
