@@ -125,10 +125,10 @@ func TestOneChangeRewritesFewNodes(t *testing.T) {
 	model := randomDir(r, 20_000)
 	id := n.build(t, model)
 	levels := height(t, n, id)
-	if levels < 3 || levels > 4 {
+	if levels < 4 || levels > 5 {
 		t.Errorf("%d levels", levels)
 	}
-	if n.fresh < 20_000/80 || n.fresh > 20_000/50 {
+	if n.fresh < 20_000/22 || n.fresh > 20_000/15 {
 		t.Errorf("%d nodes for 20,000 entries", n.fresh)
 	}
 	sorted := slices.Sorted(maps.Keys(model))

@@ -228,7 +228,7 @@ func specEnd(items []specItem, level int) int {
 	size := 1
 	for i, it := range items {
 		size += len(it.encoded)
-		if i+1 >= 4 && level < 10 && it.h>>(6*level)&63 == 0 || i+1 == 1024 || size >= 256<<10 {
+		if i+1 >= 4 && level < 16 && it.h>>(4*level)&15 == 0 || i+1 == 1024 || size >= 256<<10 {
 			return i + 1
 		}
 	}
