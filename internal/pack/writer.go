@@ -112,7 +112,7 @@ type class struct {
 // because a reader often wants one node of them.
 const (
 	dataFrame = 2 << 20
-	cataFrame = 128 << 10
+	cataFrame = 32 << 10
 	// slack is what a file read straight into a frame may add beyond its target.
 	slack = 128 << 10
 )
