@@ -47,6 +47,7 @@ var ours = map[string]string{
 	"incremental/journal/journaltest": "incremental/journal internal/catalog internal/save internal/save/savetest internal/source internal/treetest",
 	"incremental/journal/btrfs":       "incremental/journal",
 	"incremental/volumes":             "manifest incremental/journal incremental/journal/btrfs internal/catalog internal/save internal/source",
+	"incremental/journal/btrfs":       "incremental/journal internal/catalog internal/source",
 	"internal/proof":                  "",
 	"ingest/vault/vaulttest":          "ingest/vault",
 	"internal/machine":                "manifest internal/durable internal/keys",

@@ -122,11 +122,11 @@ func hold(t testing.TB, v *Volume, since *moment) (now *moment, d *journal.Dirty
 		d = &journal.Dirty{}
 		ok(t, v.Changes(t.Context(), since.cursor, now.cursor, d))
 	}
-	now.tree = look(t, dir)
+	now.tree = survey(t, dir)
 	return now, d
 }
 
-func look(t testing.TB, root string) tops {
+func survey(t testing.TB, root string) tops {
 	t.Helper()
 	all := tops{{0, "/"}: describe(t, root, "/")}
 	ok(t, filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {

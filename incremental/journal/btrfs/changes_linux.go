@@ -50,6 +50,7 @@ func (t *tree) changed(ctx context.Context, after uint64) (*changes, error) {
 		if err != nil || len(items) == 0 {
 			return c, err
 		}
+		from = items[len(items)-1].next()
 		for _, it := range items {
 			switch it.kind {
 			case inodeItem:
@@ -62,13 +63,12 @@ func (t *tree) changed(ctx context.Context, after uint64) (*changes, error) {
 				if it.id != of {
 					node, of = inode{}, it.id // its item lies in an older leaf, so it can't have changed; but for a file that is cheap to look at
 				}
-				if e, err := parseExtent(it.data); err != nil {
+				if e, err := parseExtent(it.off, it.data); err != nil {
 					return nil, err
-				} else if e.made > after && e.kind != preallocated {
+				} else if e.made > after && e.kind != reserved {
 					c.extent(of, &node, after)
 				}
 			}
-			from = it.next()
 		}
 	}
 }

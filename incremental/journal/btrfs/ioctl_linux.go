@@ -1,9 +1,9 @@
 package btrfs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -38,7 +38,10 @@ func request(direction, number, size uintptr) uintptr {
 	return direction<<30 | low
 }
 
-func ioctl(f *os.File, request uintptr, arg unsafe.Pointer) error {
+// A descriptor is what can be asked: an *os.File, or a bare number.
+type descriptor interface{ Fd() uintptr }
+
+func ioctl(f descriptor, request uintptr, arg unsafe.Pointer) error {
 	defer runtime.KeepAlive(f)
 	for {
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), request, uintptr(arg))
@@ -52,15 +55,10 @@ func ioctl(f *os.File, request uintptr, arg unsafe.Pointer) error {
 	}
 }
 
-type uuid [16]byte
-
-func (u uuid) String() string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
-}
-
 // A subvolume is what the kernel tells about one.
 type subvolume struct {
 	id           uint64
+	name         string // in the directory that holds it
 	readOnly     bool
 	uuid, parent uuid   // parent: of the subvolume that it is a snapshot of
 	made         uint64 // the transaction that made it
@@ -69,7 +67,7 @@ type subvolume struct {
 }
 
 // subvolumeOf returns the subvolume that f lies in: struct btrfs_ioctl_get_subvol_info_args.
-func subvolumeOf(f *os.File) (s subvolume, err error) {
+func subvolumeOf(f descriptor) (s subvolume, err error) {
 	var b [504]byte
 	if err := ioctl(f, iocSubvolumeInfo, unsafe.Pointer(&b)); err != nil {
 		return s, fmt.Errorf("asking for the subvolume: %w", err)
@@ -77,13 +75,15 @@ func subvolumeOf(f *os.File) (s subvolume, err error) {
 	u64 := func(at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
 	s = subvolume{id: u64(0), readOnly: u64(288)&1 != 0, made: u64(352), changed: u64(280),
 		madeAt: time.Unix(int64(u64(392)), int64(binary.NativeEndian.Uint32(b[400:])))}
+	name, _, _ := bytes.Cut(b[8:264], []byte{0})
+	s.name = string(name)
 	copy(s.uuid[:], b[296:])
 	copy(s.parent[:], b[312:])
 	return s, nil
 }
 
 // fileSystemOf returns the UUID of the file system that f lies on.
-func fileSystemOf(f *os.File) (u uuid, err error) {
+func fileSystemOf(f descriptor) (u uuid, err error) {
 	var b [1024]byte
 	if err := ioctl(f, iocFileSystem, unsafe.Pointer(&b)); err != nil {
 		return u, fmt.Errorf("asking for the file system: %w", err)
@@ -93,7 +93,7 @@ func fileSystemOf(f *os.File) (u uuid, err error) {
 }
 
 // commit has all that was changed before the call written, and returns the last transaction that wrote of it.
-func commit(f *os.File) (transaction uint64, err error) {
+func commit(f descriptor) (transaction uint64, err error) {
 	if err := unix.Syncfs(int(f.Fd())); err != nil {
 		return 0, fmt.Errorf("writing what is changed: %w", err)
 	}

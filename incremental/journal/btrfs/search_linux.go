@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,8 +63,8 @@ type item struct {
 
 // A tree is read by TREE_SEARCH_V2. It is not safe for concurrent use.
 type tree struct {
-	f     *os.File // the subvolume, or any file of the file system when id is given
-	id    uint64   // 0: of the subvolume that f lies in
+	f     descriptor // the subvolume, or any file of the file system when id is given
+	id    uint64     // 0: of the subvolume that f lies in
 	buf   []byte
 	items []item
 }
@@ -111,7 +110,7 @@ func (t *tree) batch(from, to key, since uint64, limit uint32) ([]item, error) {
 	return t.items, nil
 }
 
-// A inode is what is needed of an INODE_ITEM.
+// An inode is what is needed of an INODE_ITEM.
 type inode struct {
 	made, changed uint64 // transactions
 	size          uint64
@@ -175,6 +174,7 @@ func (t *tree) refs(inodes []uint64, visit func(ref)) error {
 		if err != nil || len(items) == 0 {
 			return err
 		}
+		from = items[len(items)-1].next()
 		for _, it := range items {
 			for len(inodes) > 0 && (key{inodes[0], inodeExtRef, math.MaxUint64}).less(it.key) {
 				inodes = inodes[1:]
@@ -184,7 +184,6 @@ func (t *tree) refs(inodes []uint64, visit func(ref)) error {
 					return err
 				}
 			}
-			from = it.next()
 		}
 	}
 	return nil

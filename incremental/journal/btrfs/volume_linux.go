@@ -59,7 +59,7 @@ func (v *Volume) identify() (err error) {
 }
 
 // isRoot fails when f is not the root directory of a subvolume.
-func isRoot(f *os.File) error {
+func isRoot(f descriptor) error {
 	var fs unix.Statfs_t
 	var st unix.Stat_t
 	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil {

@@ -1,0 +1,28 @@
+package btrfs
+
+import (
+	"testing"
+
+	"waybill/incremental/journal"
+	"waybill/incremental/journal/journaltest"
+	"waybill/internal/treetest"
+)
+
+// Led by the generations, the engine finds what a scan finds.
+func TestRounds(t *testing.T) {
+	for name, o := range map[string]journaltest.Options{
+		"plain": {Rounds: 60},
+		"large": {Seed: 1000, Rounds: 20, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
+		"wild":  {Seed: 2000, Rounds: 20, Edits: 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Volume = mounted(t, 512<<20)
+			o.Journal = func(t *testing.T) journal.Journal {
+				v, err := Open(o.Volume, Options{})
+				ok(t, err)
+				return v
+			}
+			journaltest.Rounds(t, o)
+		})
+	}
+}
