@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"waybill/incremental/journal/fanotify"
 	"waybill/incremental/journal/journaltest"
 	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
@@ -68,7 +70,9 @@ func (m *machine) scanned(dir, reason string, roots ...string) *save.Result {
 
 func TestJournal(t *testing.T) {
 	m, root := onBtrfs(t)
+	settle()
 	first := m.scanned(root, "first backup", root).Point.Stats
+	settle()
 	write(t, root+"/d03/new", noise(3000, 1000))
 	if err := os.Rename(root+"/d04", root+"/d05/moved"); err != nil {
 		t.Fatal(err)
@@ -76,6 +80,7 @@ func TestJournal(t *testing.T) {
 	if err := os.RemoveAll(root + "/d06"); err != nil {
 		t.Fatal(err)
 	}
+	settle()
 	r := m.optimised(root)
 	if s := r.Point.Stats; s.ReadBytes != 3000 || s.Files != 191 || s.Directories != first.Directories-1 || s.Unchanged != 190 {
 		t.Errorf("%+v", s)
@@ -275,4 +280,50 @@ func TestJournalRequired(t *testing.T) {
 func isRequired(err error) bool {
 	_, ok := errors.AsType[*volumes.RequiredError](err)
 	return ok
+}
+
+// The same by the log of an agent, which watches a file system that has no journal of its own.
+func TestAgent(t *testing.T) {
+	volume := journaltest.Mount(t, "ext4", 64<<20)
+	m := newMachine(t)
+	m.volumes.StateDir = t.TempDir()
+	root := filepath.Join(volume, "data")
+	for i := range 100 {
+		write(t, fmt.Sprintf("%s/d%02d/f%03d", root, i%20, i), noise(1000+i, uint64(i)))
+	}
+	m.scanned(root, "the agent does not run", root)
+	watch(t, m.volumes.StateDir, volume)
+	m.scanned(root, "no cursor from the last backup: the agent does not run")
+	run(t, "sh", "-c", // another process: the agent doesn't listen to its own
+		"cd "+root+" && head -c 3000 /dev/urandom >d03/new && mv d04 d05/moved && ln d06/f006 d07/link && rm -r d08")
+	r := m.optimised(root)
+	if s := r.Point.Stats; s.ReadBytes != 3000+1006 || s.Files != 97 {
+		t.Errorf("%+v", s)
+	}
+	run(t, "sh", "-c", "echo late >"+root+"/d09/late")
+	m.volumes.Sweep = -1
+	if v := how(t, m.scanned(root, "swept, as was asked for"), root); v.Misses != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// watch runs an agent until the test ends, and waits for it to watch.
+func watch(t *testing.T, stateDir, volume string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- fanotify.Run(ctx, fanotify.Options{StateDir: stateDir, Mounts: []string{volume}}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+	for range 500 {
+		if j, err := fanotify.Open(stateDir, volume); err == nil {
+			j.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the agent does not watch")
 }

@@ -6,6 +6,7 @@ import (
 
 	"waybill/incremental/journal"
 	"waybill/incremental/journal/btrfs"
+	"waybill/incremental/journal/fanotify"
 )
 
 // openJournal opens the journal of the volume's file system.
@@ -13,14 +14,29 @@ func (v *volume) openJournal(o Options) (journal.Journal, error) {
 	switch v.system {
 	case "btrfs":
 		return v.openBtrfs(o)
+	case "ext4", "ext3", "ext2", "xfs", "f2fs", "tmpfs":
+		return v.openFanotify(o)
 	}
 	return nil, &journal.Gap{Reason: "no change journal: " + v.system + " has none"}
+}
+
+// openFanotify asks this machine's agent.
+func (v *volume) openFanotify(o Options) (journal.Journal, error) {
+	if o.StateDir == "" {
+		return nil, &journal.Gap{Reason: "no change journal"}
+	}
+	j, err := fanotify.Open(o.StateDir, v.path)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
 }
 
 func (v *volume) openBtrfs(o Options) (journal.Journal, error) {
 	place := filepath.Join(v.path, btrfs.DefaultPlace)
 	v.skip = append(v.skip, place)
 	if o.StateDir != "" {
+		v.ranges = btrfs.NewRanges(filepath.Join(o.StateDir, "extents"))
 		if all, err := mounts(); err == nil && v.holds(all, o.StateDir) {
 			place = filepath.Join(o.StateDir, "snapshots")
 		}
