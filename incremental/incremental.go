@@ -80,6 +80,9 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o 
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
 	cfg.Reason = held.Reason()
+	if cfg.Base == nil {
+		cfg.Reason = "first backup"
+	}
 	if unread != nil {
 		cfg.Reason = fmt.Sprintf("the last recovery point can't be read: %v", unread)
 	}
