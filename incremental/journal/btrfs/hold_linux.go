@@ -7,15 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// snapshotName begins the names of snapshots that are taken here.
-const snapshotName = "waybill-"
 
 // Hold is [journal.Holder]. Snapshots that runs left behind which were killed are removed first.
 //
@@ -26,7 +22,7 @@ func (v *Volume) Hold(ctx context.Context) (dir string, release func() error, er
 		return "", nil, fmt.Errorf("it is held already")
 	}
 	var s *snapshot
-	name := fmt.Sprintf("%s%d-%d-%s", snapshotName, v.sub.id, os.Getpid(), time.Now().UTC().Format("20060102T150405.000000000"))
+	name := newName(v.sub.id, os.Getpid(), time.Now())
 	err = v.inPlace(ctx, func(place *os.File) error {
 		if err := v.sweep(place); err != nil {
 			return err
@@ -64,15 +60,10 @@ func (v *Volume) inPlace(ctx context.Context, do func(place *os.File) error) err
 // snapshot takes a read-only one of the volume and locks it.
 func (v *Volume) snapshot(place *os.File, name string) (s *snapshot, err error) {
 	s = &snapshot{}
-	if s.taken, err = v.remember(place); err != nil {
+	if s.taken, err = v.remember(); err != nil {
 		return nil, err
 	}
-	var args [4096]byte // struct btrfs_ioctl_vol_args_v2
-	const readOnly = 1 << 1
-	binary.NativeEndian.PutUint64(args[:], uint64(v.root.Fd()))
-	binary.NativeEndian.PutUint64(args[16:], readOnly)
-	copy(args[56:], name)
-	if err := ioctl(place, iocSnapCreate, unsafe.Pointer(&args)); err != nil {
+	if err := create(place, v.root, name); err != nil {
 		return nil, refusal(err)
 	}
 	if s.dir, err = os.Open(filepath.Join(place.Name(), name)); err == nil {
@@ -110,6 +101,17 @@ func (v *Volume) release(s *snapshot, name string) error {
 	return nil
 }
 
+// create takes a read-only snapshot.
+func create(place, of descriptor, name string) error {
+	const readOnly = 1 << 1
+	var args [4096]byte // struct btrfs_ioctl_vol_args_v2
+	binary.NativeEndian.PutUint64(args[:], uint64(of.Fd()))
+	binary.NativeEndian.PutUint64(args[16:], readOnly)
+	copy(args[56:], name)
+	return ioctl(place, iocSnapCreate, unsafe.Pointer(&args))
+}
+
+// destroy deletes a snapshot.
 func destroy(place *os.File, name string) error {
 	var args [4096]byte // struct btrfs_ioctl_vol_args
 	copy(args[8:], name)
@@ -123,7 +125,7 @@ func (v *Volume) sweep(place *os.File) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.IsDir() && strings.HasPrefix(e.Name(), snapshotName) && v.isLeft(filepath.Join(place.Name(), e.Name())) {
+		if e.IsDir() && isOurs(e.Name()) && v.isLeft(filepath.Join(place.Name(), e.Name())) {
 			if err := destroy(place, e.Name()); err != nil {
 				return fmt.Errorf("removing %s, which an earlier run left: %w", e.Name(), err)
 			}

@@ -3,10 +3,12 @@ package btrfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,19 +60,20 @@ func TestLeftSnapshots(t *testing.T) {
 
 	place := filepath.Join(top, DefaultPlace)
 	run(t, "btrfs", "subvolume", "snapshot", "-r", top, place+"/of-the-user")
-	run(t, "btrfs", "subvolume", "snapshot", top, place+"/waybill-written-to")
+	run(t, "btrfs", "subvolume", "snapshot", top, place+"/"+newName(5, 1, time.Now()))
 	run(t, "btrfs", "subvolume", "create", top+"/other")
-	run(t, "btrfs", "subvolume", "snapshot", "-r", top+"/other", place+"/waybill-of-another")
-	if n := len(snapshots(t, place)); n != 5 {
+	run(t, "btrfs", "subvolume", "snapshot", "-r", top+"/other", place+"/"+newName(256, 1, time.Now()))
+	run(t, "btrfs", "subvolume", "snapshot", "-r", top, place+"/waybill-5-of-the-user")
+	if n := len(snapshots(t, place)); n != 6 {
 		t.Fatalf("%d snapshots to begin with", n)
 	}
 	now, _ := hold(t, v, nil)
-	if got := strings.Join(snapshots(t, place), " "); got != "of-the-user "+filepath.Base(kept)+" waybill-of-another waybill-written-to" {
+	if got := strings.Join(snapshots(t, place), " "); strings.Count(got, " ") != 4 || !strings.Contains(got, filepath.Base(kept)) {
 		t.Errorf("left: %s", got)
 	}
 	ok(t, release())
 	ok(t, release())
-	if n := len(snapshots(t, place)); n != 3 {
+	if n := len(snapshots(t, place)); n != 4 {
 		t.Errorf("%d snapshots after release", n)
 	}
 	again, d := hold(t, v, now)
@@ -81,31 +84,46 @@ func TestLeftSnapshots(t *testing.T) {
 func TestSnapshotOfTheSameTransaction(t *testing.T) {
 	top := mounted(t, 256<<20)
 	v := opened(t, top)
-	before, _ := hold(t, v, nil)
-	for range 5 {
-		stop := make(chan struct{})
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				exec.Command("btrfs", "subvolume", "snapshot", "-r", top, filepath.Join(top, "s"+time.Now().Format("150405.000000"))).Run()
-			}
-		}()
-		for range 5 {
-			now, d := hold(t, v, before)
-			covered(t, before, now, d)
-			before = now
+	for try := range 100 {
+		var theirs sync.WaitGroup
+		dirs := map[string]bool{}
+		for i := range 8 {
+			dir := fmt.Sprintf("%s/%d.%d", top, try, i)
+			ok(t, os.Mkdir(dir, 0o755))
+			dirs[dir] = true
 		}
-		close(stop)
-		<-done
+		_, err := commit(v.root)
+		ok(t, err)
+		for dir := range dirs {
+			theirs.Go(func() { snapshotInto(t, v, dir) })
+		}
+		before, _ := hold(t, v, nil)
+		theirs.Wait()
+		after, d := hold(t, v, before)
+		covered(t, before, after, d)
+		for dir := range dirs {
+			rel := strings.TrimPrefix(dir, top)
+			f, err := os.Open(dir + "/s")
+			ok(t, err)
+			is, err := subvolumeOf(f)
+			f.Close()
+			if ok(t, err); is.made == before.cursor.Position && before.at(rel).stat != after.at(rel).stat {
+				return // it happened
+			}
+		}
 	}
-	now, d := hold(t, v, before)
-	covered(t, before, now, d)
+	t.Error("no two snapshots were taken in one transaction")
+}
+
+func snapshotInto(t testing.TB, v *Volume, dir string) {
+	place, err := os.Open(dir)
+	if err == nil {
+		defer place.Close()
+		err = create(place, v.root, "s")
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // Writing goes on all the time; what isn't in one snapshot is told with the next.
@@ -148,10 +166,14 @@ func TestLive(t *testing.T) {
 	v := opened(t, top)
 	write(t, top+"/dir/file", []byte("one"))
 	write(t, top+"/other/file", []byte("one"))
+	write(t, top+"/in-place", nil)
+	run(t, "chattr", "+C", top+"/in-place")
+	write(t, top+"/in-place", make([]byte, 16<<10))
 	_, err := commit(v.root)
 	ok(t, err)
 	from, err := v.Now(t.Context())
 	ok(t, err)
+	overwrite(t, top+"/in-place", 4096, "two")
 	write(t, top+"/dir/file", []byte("two"))
 	to, err := v.Now(t.Context())
 	ok(t, err)
@@ -160,6 +182,9 @@ func TestLive(t *testing.T) {
 	dir, other := describe(t, top+"/dir", ""), describe(t, top+"/other", "")
 	if !d.Dirs[dir.inode].Has([]byte("file")) || d.Dirs[other.inode] != nil || !d.Leads(firstInode) {
 		t.Errorf("%+v", d)
+	}
+	if f := d.Files[describe(t, top+"/in-place", "").inode]; f == nil || !f.Read {
+		t.Errorf("of a file that was written in place is said: %+v", f)
 	}
 	now, dirty := hold(t, v, &moment{cursor: to})
 	if now.cursor.Position <= to.Position || dirty.Dirs[dir.inode] != nil {
@@ -188,8 +213,8 @@ func TestGaps(t *testing.T) {
 		gap(t, since(t, opened(t, top+"/sub"), first.cursor), "set back")
 	})
 	t.Run("moments removed", func(t *testing.T) {
-		ok(t, os.Remove(top+"/bad/.waybill/moments"))
 		v := opened(t, top+"/bad")
+		ok(t, os.Remove(v.moments()))
 		gap(t, v.remembers(first.cursor.Taken), "journal re-created")
 		gap(t, since(t, v, first.cursor), "set back")
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +37,7 @@ func look(f *source.File) (x *looked, ok bool) {
 		return nil, false
 	}
 	x = &looked{sub: s.uuid, inode: f.Opened().Inode, tree: tree{f: fd}}
-	if strings.HasPrefix(s.name, snapshotName) {
+	if isOurs(s.name) {
 		x.sub = s.parent
 	}
 	x.fs, err = fileSystemOf(fd)

@@ -15,6 +15,7 @@ const (
 	inodeRef    = 12
 	inodeExtRef = 13
 	extentData  = 108
+	rootItem    = 132
 	rootRef     = 156
 )
 

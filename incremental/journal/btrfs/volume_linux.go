@@ -93,8 +93,8 @@ func (v *Volume) Now(ctx context.Context) (*journal.Cursor, error) {
 		c.Position, c.Taken = v.held.made, v.held.taken
 		return c, nil
 	}
-	err := v.inPlace(ctx, func(place *os.File) (err error) {
-		c.Taken, err = v.remember(place)
+	err := v.inPlace(ctx, func(*os.File) (err error) {
+		c.Taken, err = v.remember()
 		return err
 	})
 	if err != nil {
@@ -107,7 +107,7 @@ func (v *Volume) Now(ctx context.Context) (*journal.Cursor, error) {
 // journal is the id of the subvolume. The one that is made with a file system has no UUID where mkfs is old.
 func (v *Volume) journal() string {
 	if v.sub.uuid == (uuid{}) {
-		return fmt.Sprintf("subvolume %d", v.sub.id)
+		return fmt.Sprintf("subvolume-%d", v.sub.id)
 	}
 	return v.sub.uuid.String()
 }

@@ -18,6 +18,11 @@ func Open(string, Options) (*Volume, error) {
 	return nil, fmt.Errorf("opening a journal of btrfs: %w", errors.ErrUnsupported)
 }
 
+// Subvolumes fails with errors.ErrUnsupported.
+func Subvolumes(string) ([]Sub, error) {
+	return nil, fmt.Errorf("looking for subvolumes of btrfs: %w", errors.ErrUnsupported)
+}
+
 func (*Volume) Hold(context.Context) (string, func() error, error) {
 	return "", nil, errors.ErrUnsupported
 }
