@@ -22,13 +22,15 @@ import (
 )
 
 func newBackup(a *app) *cobra.Command {
-	var f saveFlags
-	var noHeal, healNow, endSeed bool
+	var f backupFlags
 	cmd := &cobra.Command{
 		Use:   "backup [PATH...]",
 		Short: "make the next recovery point, over the network",
 		Long: `Makes the next recovery point of this machine, straight into its vault. After a seed, or an earlier backup, only what changed is
 read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
+
+Where a file system has a change journal that knows what changed, nothing else of it is looked at, and the backup is optimised; else
+everything is looked at, and the answer says why. ` + "`waybill help journals`" + ` tells more.
 
 When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
 also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
@@ -46,20 +48,33 @@ the exit code is 3.`,
   waybill backup -x /                   the whole machine, without what is mounted below
   waybill backup --no-heal              what disks lost can wait
   waybill backup --heal-now             the disk of parity will not come
+  waybill backup --journal required     rather fail than look at everything
+  waybill backup --sweep now            look at everything, and tell what the journals had missed
   waybill backup --json --quiet`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.backup(cmd.Context(), args, &f, healing{noHeal, healNow}, endSeed)
+			return a.backup(cmd.Context(), args, &f)
 		},
 	}
-	cmd.Flags().BoolVar(&noHeal, "no-heal", false, "don't store again what the vault has found missing on disks that arrived")
-	cmd.Flags().BoolVar(&healNow, "heal-now", false, "don't wait for a disk of parity that may mend it")
+	cmd.Flags().BoolVar(&f.noHeal, "no-heal", false, "don't store again what the vault has found missing on disks that arrived")
+	cmd.Flags().BoolVar(&f.healNow, "heal-now", false, "don't wait for a disk of parity that may mend it")
 	cmd.MarkFlagsMutuallyExclusive("no-heal", "heal-now")
-	cmd.Flags().BoolVar(&endSeed, "end-seed", false, "send over the network what a seed that is not complete has yet to write to disks")
-	f.flags(cmd.Flags())
+	cmd.Flags().BoolVar(&f.endSeed, "end-seed", false, "send over the network what a seed that is not complete has yet to write to disks")
+	f.save.flags(cmd.Flags())
+	f.journal.flags(cmd.Flags())
 	return cmd
 }
 
-func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, how healing, endSeed bool) error {
+type backupFlags struct {
+	save                     saveFlags
+	journal                  journalFlags
+	noHeal, healNow, endSeed bool
+}
+
+func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) error {
+	o, err := a.volumeOptions(&f.journal)
+	if err != nil {
+		return err
+	}
 	w, err := a.openOwnForWriting(ctx)
 	if err != nil {
 		return err
@@ -67,39 +82,40 @@ func (a *app) backup(ctx context.Context, paths []string, f *saveFlags, how heal
 	defer w.Close()
 	if unfinished, err := w.seeding(ctx); err != nil {
 		return err
-	} else if unfinished && !endSeed {
+	} else if unfinished && !f.endSeed {
 		return cli.Errorf(cli.Usage, "the seed is not complete, and the rest of it would go over the network").
 			Hinted("go on with it: `waybill seed --resume --to DISK`; or say that this is meant, with --end-seed")
 	}
-	cfg, err := w.config(paths, f)
+	saved, err := absolute(paths)
 	if err != nil {
 		return err
 	}
-	wants, err := a.wanted(ctx, w, how)
+	cfg, err := w.config(saved, &f.save)
+	if err != nil {
+		return err
+	}
+	wants, err := a.wanted(ctx, w, f)
 	if err != nil {
 		return err
 	}
 	w.Shun(wants)
-	r, err := a.save(ctx, w, cfg)
+	r, err := a.save(ctx, w, cfg, o)
 	if err != nil {
 		return err
 	}
 	if len(wants) > 0 {
-		err = a.heal(ctx, w, cfg, wants)
+		err = a.heal(ctx, w, cfg, o, wants)
 	}
 	return errors.Join(err, a.missed(r.Point), a.problems(r.Point))
 }
 
-// A healing says whether packs that were lost on the way are stored again.
-type healing struct{ never, now bool }
-
 // wanted is the packs to be stored again.
-func (a *app) wanted(ctx context.Context, w *writing, how healing) ([]manifest.Pack, error) {
-	if how.never {
+func (a *app) wanted(ctx context.Context, w *writing, f *backupFlags) ([]manifest.Pack, error) {
+	if f.noHeal {
 		return nil, nil
 	}
 	l, err := heal.Wants(ctx, w.vault, w.Domain, w.state.Credentials.ReceiptKey)
-	if how.now {
+	if f.healNow {
 		return slices.Concat(l.Now, l.Later), err
 	}
 	if n := len(l.Later); n > 0 {
@@ -123,17 +139,18 @@ func (w *writing) seeding(ctx context.Context) (bool, error) {
 }
 
 // save makes the point and tells of it.
-func (a *app) save(ctx context.Context, w *writing, cfg save.Config) (*save.Result, error) {
+func (a *app) save(ctx context.Context, w *writing, cfg save.Config, o volumes.Options) (*save.Result, error) {
 	began := time.Now()
 	cfg.Progress = &save.Progress{}
 	stop := a.out.Progress(saving(cfg.Progress))
-	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, volumes.Options{})
+	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, o)
 	stop()
-	if err := w.record(r, err); err != nil {
+	if err := w.record(r, required(err)); err != nil {
 		return nil, err
 	}
 	l := newSavedLine(r, time.Since(began))
 	a.out.Answer("backup", l, l.write)
+	a.advise(o.Mode, l.Volumes)
 	return r, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"waybill/incremental"
+	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/heal"
@@ -31,7 +32,7 @@ type healLine struct {
 
 // heal stores again what the vault misses of disks that arrived, after what changed has been saved: that comes first, and it
 // knows what was moved. The error says what could not be had again, too.
-func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, wants []manifest.Pack) error {
+func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, o volumes.Options, wants []manifest.Pack) error {
 	if err := w.reopen(ctx); err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, wants []man
 		a.out.Warn("what was in %s can't be told: this machine's index was lost. It can when all other disks have arrived", cli.Counted(int64(len(l.Left)), "pack"))
 	}
 	if r.Lacking() { // files that look unchanged, and are not what was saved: a scan that knows reads them anew
-		if _, err := a.save(ctx, w, cfg); err != nil {
+		if _, err := a.save(ctx, w, cfg, o); err != nil {
 			return err
 		}
 	}

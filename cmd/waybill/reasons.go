@@ -16,8 +16,16 @@ type cause struct {
 // causes are those that users meet. Help, backups and `points show` tell them alike.
 var causes = []cause{
 	{"first backup", "there is nothing to compare with yet", "", true},
+	{"the volume was not in the last backup", "of this volume there is nothing to compare with yet", "", true},
+	{"no cursor from the last backup", "the journal could not be used then, for the reason that follows; it can from this backup on", "", true},
 	{"selection changed", "paths or excludes are not those of the last backup, and a journal doesn't tell what is new to it", "", true},
 	{"the last backup was interrupted", "what it left is a checkpoint", "", true},
+	{"swept", "everything is looked at from time to time, to hold the journal to account: --sweep", "", true},
+	{"change journals are switched off", "by --journal off", "", true},
+	{"what was lost on the way is looked for", "packs of a disk can't be had again, so files that look unchanged may not be stored", "", true},
+	{"the last backup had too many problems", "what could not be saved is tried again, and not all of it could be listed", "", false},
+	{"part of the last recovery point can't be read", "its catalogue is damaged, or not all there", "`waybill verify` tells what", false},
+	{"no change journal", "the file system keeps none that sees what others change", "", false},
 	{"journal wrapped", "more was written to it since the last backup than it holds",
 		"enlarge it, or back up more often: `waybill journal status` tells how large it should be", false},
 	{"journal re-created", "it was deleted and made again, by a person or a program, or because another Windows had the volume", "", false},

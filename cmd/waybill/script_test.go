@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 //	waitfor FILE                waits until it is there
 //	removeall PATTERN           removes files
 //	smalldisk DIR MIB           mounts a disk of that size on a new directory; the condition [fuse] tells whether that can be done
+//	loopdisk DIR KIND MIB       mounts a new file system of that kind and size on a new directory; the condition [loop:KIND] tells whether that can be done
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -53,10 +54,15 @@ func TestScripts(t *testing.T) {
 			if cond == "fuse" {
 				return fault.Available(), nil
 			}
+			if kind, ok := strings.CutPrefix(cond, "loop:"); ok {
+				_, err := exec.LookPath("mkfs." + kind)
+				_, noLoop := os.Stat("/dev/loop-control")
+				return err == nil && noLoop == nil && os.Geteuid() == 0, nil
+			}
 			return false, fmt.Errorf("no condition is called %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk,
+			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
 		},
 	})
 }
@@ -133,6 +139,26 @@ func smallDisk(ts *testscript.TestScript, _ bool, args []string) {
 	d, err := fault.Mount(backing, dir, fault.Faults{Size: size << 20})
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(d.Close()) })
+}
+
+func loopDisk(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: loopdisk dir kind MiB")
+	}
+	size, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	shm := "/dev/shm" // where what is cached stays
+	if _, err := os.Stat(shm); err != nil {
+		shm = ""
+	}
+	image, err := os.CreateTemp(shm, "waybill-loop-")
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(os.Remove(image.Name())) })
+	dir := ts.MkAbs(args[0])
+	ts.Check(errors.Join(image.Truncate(size<<20), image.Close(), os.Mkdir(dir, 0o777)))
+	ts.Check(ts.Exec("mkfs."+args[1], "-q", image.Name()))
+	ts.Check(ts.Exec("mount", "-o", "loop", image.Name(), dir))
+	ts.Defer(func() { ts.Check(exec.Command("umount", dir).Run()) })
 }
 
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/incremental/volumes"
 	"waybill/internal/cli"
 	"waybill/manifest"
 	"waybill/seed"
@@ -36,6 +37,7 @@ type seedFlags struct {
 	reissue     int
 	begun       bool // the disks are there: nothing is made on a Data Box
 	save        saveFlags
+	journal     journalFlags
 }
 
 func newSeed(a *app) *cobra.Command {
@@ -87,6 +89,7 @@ goes on from them.`,
 	fl.IntVar(&f.reissue, "reissue", 0, "write all that disk `N` of the set carried to the disks, because it is lost")
 	cmd.MarkFlagsMutuallyExclusive("want", "reissue", "resume")
 	f.save.flags(fl)
+	f.journal.flags(fl)
 	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), ingestcmd.Label(a.out, "waybill seed"))
 	return cmd
 }
@@ -129,12 +132,16 @@ type seedLine struct {
 }
 
 func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
+	v, err := a.volumeOptions(&f.journal)
+	if err != nil {
+		return err
+	}
 	w, err := a.openForSeed(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	o, err := w.seedOptions(paths, f)
+	o, err := w.seedOptions(paths, f, v)
 	if err != nil {
 		return err
 	}
@@ -176,6 +183,7 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 	}
 	l := &seedLine{newSavedLine(r.Result, time.Since(began)), r.Set, r.Resumed, r.Disks, append([]int{}, r.Absent...)}
 	a.out.Answer("seed", l, l.write)
+	a.advise(o.Volumes.Mode, l.Volumes)
 	if len(r.Disks) > 0 && err == nil {
 		a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
 	}
@@ -229,8 +237,12 @@ func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 	})
 }
 
-func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, error) {
-	cfg, err := w.config(paths, &f.save)
+func (w *writing) seedOptions(paths []string, f *seedFlags, v volumes.Options) (*seed.Options, error) {
+	saved, err := absolute(paths)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := w.config(saved, &f.save)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +267,7 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 		return nil, err
 	}
 	return &seed.Options{Disks: f.to, Domain: w.Domain, Cache: w.own, Ledger: w.state.Ledger(), Copies: copies, Key: w.state.Machine.SigningKey,
-		NewSet: func() manifest.ID { return manifest.ID(uuid.NewString()) }, Save: cfg,
+		NewSet: func() manifest.ID { return manifest.ID(uuid.NewString()) }, Save: cfg, Volumes: v,
 		Parity: scheme, ParityDisks: f.parityDisks, Serial: serialOf, Note: f.note}, nil
 }
 
@@ -263,7 +275,7 @@ func (w *writing) seedOptions(paths []string, f *seedFlags) (*seed.Options, erro
 func (a *app) runSeed(ctx context.Context, o *seed.Options, f *seedFlags) (r *seed.Report, err error) {
 	err = a.showing(ctx, o, f, func() (err error) {
 		r, err = seed.Run(ctx, o)
-		return err
+		return required(err)
 	})
 	return r, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/incremental/volumes"
 	"waybill/internal/cli"
 	"waybill/seed"
 	"waybill/seed/disk"
@@ -116,7 +117,7 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		a.out.Warn("disk %d is not here, and has no packs: if it carries the set's parity, what is sealed without it is not covered by it. Seal them together when it is here", n)
 	}
 	f.save.compression = "auto"
-	o, err := w.seedOptions(nil, f)
+	o, err := w.seedOptions(nil, f, volumes.Options{})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -49,18 +48,12 @@ func (s *saveFlags) patterns() ([]string, error) {
 	return list, nil
 }
 
-// config is the engine's configuration for a run of this machine.
-func (w *writing) config(paths []string, f *saveFlags) (cfg save.Config, err error) {
+// config is the engine's configuration for a run of this machine that saves the roots.
+func (w *writing) config(roots []string, f *saveFlags) (cfg save.Config, err error) {
 	s := w.state
+	cfg.Roots = roots
 	if cfg.Level, err = pack.ParseLevel(f.compression); err != nil {
 		return cfg, cli.Errorf(cli.Usage, "--compression: %w", err)
-	}
-	for _, p := range paths {
-		abs, err := filepath.Abs(p)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.Roots = append(cfg.Roots, abs)
 	}
 	if cfg.Excludes, err = f.patterns(); err != nil {
 		return cfg, err

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
+	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 )
@@ -26,6 +29,9 @@ type volumeLine struct {
 func newVolumeLines(p *catalog.Point) []volumeLine {
 	lines := []volumeLine{}
 	for _, v := range p.Volumes {
+		if v.Mode == "" {
+			continue // such as /proc: nobody's data
+		}
 		lines = append(lines, volumeLine{Path: v.Path, Mode: v.Mode, Journal: v.Journal, Reason: v.Reason, Advice: causeOf(v.Reason).advice,
 			Cursor: v.Cursor != nil, Scanned: v.Scanned, Missed: v.Missed, Misses: v.Misses})
 	}
@@ -93,6 +99,34 @@ func (v *volumeLine) how() string {
 		return fmt.Sprintf("%-11s  %s journal", v.Mode, v.Journal)
 	}
 	return fmt.Sprintf("%-11s  %s", v.Mode, v.Reason)
+}
+
+// required adds to the error of a journal that had to vouch, and can't, what can be done.
+func required(err error) error {
+	e, ok := errors.AsType[*volumes.RequiredError](err)
+	if !ok {
+		return err
+	}
+	hint := "to look at everything instead: --journal auto"
+	if advice := cmp.Or(e.Hint, causeOf(e.Reason).advice); advice != "" {
+		hint = advice + "\n" + hint
+	}
+	return cli.Errorf(cli.NoJournal, "%w", err).Hinted("%s", hint)
+}
+
+// advise tells what can be done about volumes that were scanned. It warns of all that need not have been when journals were asked for.
+func (a *app) advise(mode volumes.Mode, list []volumeLine) {
+	for _, v := range list {
+		switch {
+		case v.Mode == catalog.Optimised || causeOf(v.Reason).normal:
+		case mode == volumes.On && v.Advice == "":
+			a.out.Warn("all of %s was looked at: %s", v.Path, v.Reason)
+		case mode == volumes.On:
+			a.out.Warn("all of %s was looked at: %s; %s", v.Path, v.Reason, v.Advice)
+		case v.Advice != "":
+			a.out.Say("all of %s was looked at: %s; %s", v.Path, v.Reason, v.Advice)
+		}
+	}
 }
 
 // missed lists what changed though a journal had not named it; that is the command's error.
