@@ -84,6 +84,9 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 		v := &volume{path: m.path, system: m.system, device: m.device}
 		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds
 		found = append(found, v)
+		if m.system == "btrfs" && !v.pseudo {
+			found = append(found, nested(v, tops)...)
+		}
 	}
 	slices.SortFunc(found, func(a, b *volume) int { return strings.Compare(a.path, b.path) })
 	return slices.CompactFunc(found, func(a, b *volume) bool { return a.path == b.path }), nil

@@ -1,6 +1,7 @@
 package volumes
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 
@@ -33,7 +34,7 @@ func (v *volume) openFanotify(o Options) (journal.Journal, error) {
 }
 
 func (v *volume) openBtrfs(o Options) (journal.Journal, error) {
-	place := filepath.Join(v.path, btrfs.DefaultPlace)
+	place := filepath.Join(cmp.Or(v.home, v.path), btrfs.DefaultPlace)
 	v.skip = append(v.skip, place)
 	if o.StateDir != "" {
 		v.ranges = btrfs.NewRanges(filepath.Join(o.StateDir, "extents"))
@@ -52,4 +53,19 @@ func (v *volume) openBtrfs(o Options) (journal.Journal, error) {
 func (v *volume) holds(all []mount, dir string) bool {
 	at := innermost(all, dir)
 	return slices.ContainsFunc(all, func(m mount) bool { return m.path == at && m.device == v.device })
+}
+
+// nested are the subvolumes below a volume that hold a root or lie below one.
+func nested(v *volume, tops []string) (found []*volume) {
+	subs, err := btrfs.Subvolumes(v.path)
+	if err != nil {
+		return nil // they are read as they live, and scanned
+	}
+	for _, s := range subs {
+		path := filepath.Join(v.path, s.Path)
+		if slices.ContainsFunc(tops, func(top string) bool { return within(path, top) || within(top, path) }) {
+			found = append(found, &volume{path: path, home: v.path, system: v.system, device: v.device})
+		}
+	}
+	return found
 }
