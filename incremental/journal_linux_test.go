@@ -37,9 +37,12 @@ func onBtrfs(t *testing.T) (*machine, string) {
 // how is how the volume of a directory was looked at.
 func how(t *testing.T, r *save.Result, dir string) catalog.Volume {
 	t.Helper()
-	for _, v := range r.Point.Volumes {
-		if path := manifest.EscapePath([]byte(dir)); path == v.Path || filepath.Dir(path) == v.Path {
-			return v
+	path := manifest.EscapePath([]byte(dir))
+	for _, at := range []string{path, filepath.Dir(path)} {
+		for _, v := range r.Point.Volumes {
+			if v.Path == at {
+				return v
+			}
 		}
 	}
 	t.Fatalf("%s is on none of %+v", dir, r.Point.Volumes)

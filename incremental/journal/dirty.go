@@ -11,6 +11,24 @@ type Dirty struct {
 	Files map[uint64]*File
 	// Links are files that have, or had, several names, not all of which the journal could tell. They are looked for in the base.
 	Links map[uint64]struct{}
+	// Overflow says that there was too much to be kept in memory. The maps are empty then, and a scan costs less.
+	Overflow bool
+
+	count int
+}
+
+const (
+	// most is how many places are kept: some 100 MB.
+	most = 1 << 20
+	// wide is how many names of a directory are kept. With more all of it is looked at.
+	wide = 1000
+)
+
+// grow counts one more place, and lets all go when there are too many.
+func (d *Dirty) grow() {
+	if d.count++; d.count > most {
+		*d = Dirty{Overflow: true}
+	}
 }
 
 // A Dir is a directory to be looked at: itself, and entries of it.
@@ -31,14 +49,17 @@ type Range struct{ Off, Len int64 }
 
 // Dir returns the directory's part, which it adds if need be.
 func (d *Dirty) Dir(id uint64) *Dir {
+	if x := d.Dirs[id]; x != nil {
+		return x
+	}
+	x := &Dir{}
+	if d.grow(); d.Overflow {
+		return x
+	}
 	if d.Dirs == nil {
 		d.Dirs = map[uint64]*Dir{}
 	}
-	x := d.Dirs[id]
-	if x == nil {
-		x = &Dir{}
-		d.Dirs[id] = x
-	}
+	d.Dirs[id] = x
 	return x
 }
 
@@ -54,6 +75,16 @@ func (d *Dirty) Name(id uint64, name []byte) {
 	if x.All {
 		return
 	}
+	if _, ok := x.Names[string(name)]; ok {
+		return
+	}
+	if len(x.Names) == wide {
+		d.List(id)
+		return
+	}
+	if d.grow(); d.Overflow {
+		return
+	}
 	if x.Names == nil {
 		x.Names = map[string]struct{}{}
 	}
@@ -62,11 +93,14 @@ func (d *Dirty) Name(id uint64, name []byte) {
 
 // Lead notes a directory that leads to others. It returns false if it was noted before, and so what leads to it.
 func (d *Dirty) Lead(id uint64) bool {
-	if d.Via == nil {
-		d.Via = map[uint64]struct{}{}
-	}
 	if _, ok := d.Via[id]; ok {
 		return false
+	}
+	if d.grow(); d.Overflow {
+		return false
+	}
+	if d.Via == nil {
+		d.Via = map[uint64]struct{}{}
 	}
 	d.Via[id] = struct{}{}
 	return true
@@ -74,19 +108,25 @@ func (d *Dirty) Lead(id uint64) bool {
 
 // File returns the file's part, which it adds if need be.
 func (d *Dirty) File(id uint64) *File {
+	if x := d.Files[id]; x != nil {
+		return x
+	}
+	x := &File{}
+	if d.grow(); d.Overflow {
+		return x
+	}
 	if d.Files == nil {
 		d.Files = map[uint64]*File{}
 	}
-	x := d.Files[id]
-	if x == nil {
-		x = &File{}
-		d.Files[id] = x
-	}
+	d.Files[id] = x
 	return x
 }
 
 // Link has all names of a file looked at.
 func (d *Dirty) Link(id uint64) {
+	if d.grow(); d.Overflow {
+		return
+	}
 	if d.Links == nil {
 		d.Links = map[uint64]struct{}{}
 	}

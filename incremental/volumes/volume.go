@@ -152,6 +152,8 @@ func (v *volume) changes(ctx context.Context, base *catalog.Volume, gap *journal
 	case err != nil:
 		v.failed(err)
 		return v.gap, nil
+	case d.Overflow:
+		return errOverflow, nil
 	}
 	v.saving.Dirty, v.saving.From = d, from
 	return nil, nil

@@ -250,6 +250,9 @@ func (s *session) recordVolumes(p *catalog.Point) error {
 	optimised := 0
 	for i := range s.cfg.Volumes {
 		v := &s.cfg.Volumes[i]
+		if v.Record.Mode == "" {
+			continue
+		}
 		r := v.Record
 		r.Path = manifest.EscapePath([]byte(v.Path))
 		if v.carried() {

@@ -44,6 +44,8 @@ type orphan struct {
 const (
 	// claimable is the size from which on a moved file is recognised: smaller ones are read as fast.
 	claimable = 1 << 20
+	// maxBuried is how many are known below orphans. What else was moved out of them is taken for new.
+	maxBuried = 1 << 18
 	// maxWaiting is how many entries may wait, since the directories they are in stay open. More are taken for new.
 	maxWaiting = 1000
 )
@@ -229,6 +231,9 @@ func (m *moves) bury(s *session, v *Volume, x orphan) error {
 		o := object{v, inode}
 		if m.claimed[o] {
 			continue
+		}
+		if len(m.buried) >= maxBuried {
+			return nil
 		}
 		below := orphan{entry: bytes.Clone(raw), scope: x.scope.Enter(catalog.EntryName(raw))}
 		m.buried[o] = below

@@ -19,7 +19,7 @@ type Volume struct {
 	Dirty  *journal.Dirty                 // nil: all of it is looked at. Run adds to it
 	From   *catalog.JournalCursor         // what Dirty begins at; a partial point keeps it
 	Ranges Ranges                         // may be nil
-	Record catalog.Volume                 // what a complete point says of it, but for Missed
+	Record catalog.Volume                 // what a complete point says of it, but for Missed; without a Mode, nothing
 	Sweep  bool                           // look at all of it in spite of Dirty, and note in Missed what that lacked
 	Later  func() (*journal.Dirty, error) // what changed after Dirty's end until now, for volumes not held still
 }
@@ -96,12 +96,17 @@ func (s *session) sameVolumes() bool {
 	for _, v := range s.cfg.Base.Point.Volumes {
 		before[v.Path] = true
 	}
+	n := 0
 	for i := range s.cfg.Volumes {
-		if path := manifest.EscapePath([]byte(s.cfg.Volumes[i].Path)); !before[path] {
+		v := &s.cfg.Volumes[i]
+		if v.Record.Mode == "" {
+			continue
+		}
+		if n++; !before[manifest.EscapePath([]byte(v.Path))] {
 			return false
 		}
 	}
-	return len(before) == len(s.cfg.Volumes)
+	return len(before) == n
 }
 
 // carried tells whether entries of the volume that its journal doesn't name are taken from the base.

@@ -100,11 +100,7 @@ func (w *worker) run() {
 
 // enterRoot begins with "/".
 func (w *worker) enterRoot() error {
-	open := w.s.cfg.Root
-	if open == nil {
-		open = func() (*source.Dir, error) { return source.OpenDir("/") }
-	}
-	src, err := open()
+	src, err := w.s.openRoot()
 	if err != nil {
 		return err
 	}
@@ -116,6 +112,16 @@ func (w *worker) enterRoot() error {
 	w.s.gate.RLock()
 	defer w.s.gate.RUnlock()
 	return w.list(d)
+}
+
+func (s *session) openRoot() (*source.Dir, error) {
+	switch v := s.places.volume; {
+	case s.cfg.Root != nil:
+		return s.cfg.Root()
+	case v != nil && v.Open != nil:
+		return v.Open()
+	}
+	return source.OpenDir("/")
 }
 
 // enter opens the directory in a slot of its parent, and lists it.
