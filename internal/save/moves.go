@@ -55,11 +55,12 @@ func (w *worker) orphaned(d *dir, raw []byte) {
 	if !w.s.carries {
 		return
 	}
-	kind, _, inode := catalog.Identity(raw)
+	kind, flags, inode := catalog.Identity(raw)
 	if kind != catalog.Directory {
 		w.forget(raw)
 	}
-	if !d.carried() || kind != catalog.Directory && !isLarge(raw) {
+	// The root of another file system is known by a number of that one.
+	if !d.carried() || flags&catalog.MountPoint != 0 || kind != catalog.Directory && !isLarge(raw) {
 		if kind == catalog.Directory {
 			w.forgetBelow(raw)
 		}

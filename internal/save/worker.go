@@ -177,12 +177,15 @@ func (w *worker) crossing(d *dir) {
 	if d.parent != nil {
 		d.entry.Flags |= catalog.MountPoint
 	}
-	if w.s.cfg.Base == nil {
-		return
-	}
 	slack := unknownSlack
 	if fs, err := d.src.FileSystem(); err == nil {
 		slack = fs.Slack
+		if fs.Name == "btrfs" && d.entry.Inode == leftSubvolume {
+			d.entry.Mtime, d.entry.Ctime = catalog.Time{}, catalog.Time{}
+		}
+	}
+	if w.s.cfg.Base == nil {
+		return
 	}
 	sec, nsec := w.s.settled.Sec, int64(w.s.settled.Nsec)-slack.Nanoseconds()
 	for nsec < 0 {
@@ -190,6 +193,10 @@ func (w *worker) crossing(d *dir) {
 	}
 	d.settled = catalog.Time{Sec: sec, Nsec: uint32(nsec)}
 }
+
+// leftSubvolume is the inode of what stands in a snapshot of btrfs for a subvolume, which is not in it: an empty directory that the kernel
+// makes up at each look, with times of now (BTRFS_EMPTY_SUBVOL_DIR_OBJECTID).
+const leftSubvolume = 2
 
 // unknownSlack is that of a file system which can't be told: as much as any has.
 const unknownSlack = 5 * time.Minute
