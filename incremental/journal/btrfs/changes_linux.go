@@ -10,7 +10,8 @@ import (
 )
 
 // Changes is [journal.Journal]. Entries of changed inodes are named by all the names they have; a changed directory is listed, which tells
-// what is gone from it.
+// what is gone from it. Nested subvolumes are always named: what is in them has a journal of its own, and in a snapshot the kernel makes up
+// what stands in their place, with times of now.
 func (v *Volume) Changes(ctx context.Context, from, to *journal.Cursor, d *journal.Dirty) error {
 	if err := v.vouch(from, to); err != nil {
 		return err
@@ -22,6 +23,13 @@ func (v *Volume) Changes(ctx context.Context, from, to *journal.Cursor, d *journ
 	}
 	if err := found.name(t, d); err != nil {
 		return err
+	}
+	subs, err := nestedIn(v.root, v.sub.id)
+	if err != nil {
+		return err
+	}
+	for _, s := range subs {
+		d.Name(s.dir, []byte(s.name))
 	}
 	return lead(ctx, t, d)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path"
 	"slices"
 	"strings"
 )
@@ -34,37 +33,22 @@ func Subvolumes(dir string) ([]Sub, error) {
 
 // below adds the subvolumes in the one of that id, whose path is prefix.
 func below(f descriptor, id uint64, list []Sub, prefix string) ([]Sub, error) {
-	roots, tree := &tree{f: f, id: rootTree}, &tree{f: f, id: id}
-	var found []Sub
-	for from, to := (key{id: id, kind: rootRef}), (key{id, rootRef, math.MaxUint64}); ; {
-		items, err := roots.batch(from, to, 0, everything)
+	nested, err := nestedIn(f, id)
+	if err != nil {
+		return nil, err
+	}
+	tree := &tree{f: f, id: id}
+	roots := rootsOf(f)
+	for _, n := range nested {
+		way, ok, err := tree.path(n.dir)
 		if err != nil {
 			return nil, err
 		}
-		if len(items) == 0 {
-			break
-		}
-		from = items[len(items)-1].next()
-		for _, it := range items {
-			dir, name, err := parseRootRef(it.data)
-			if err != nil {
-				return nil, err
-			}
-			way, ok, err := tree.path(dir)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				found = append(found, Sub{Path: prefix + way + name, ID: it.off})
-			}
-		}
-	}
-	for _, s := range found {
-		var err error
+		s := Sub{Path: prefix + way + n.name, ID: n.id}
 		if s.ReadOnly, err = roots.isReadOnly(s.ID); err != nil {
 			return nil, err
 		}
-		if s.ReadOnly && isOurs(path.Base(s.Path)) {
+		if !ok || s.ReadOnly && isOurs(n.name) {
 			continue
 		}
 		if list, err = below(f, s.ID, append(list, s), s.Path+"/"); err != nil {
@@ -72,6 +56,34 @@ func below(f descriptor, id uint64, list []Sub, prefix string) ([]Sub, error) {
 		}
 	}
 	return list, nil
+}
+
+// A nested is a subvolume's entry in another one.
+type nested struct {
+	dir  uint64 // inode of the directory
+	name string
+	id   uint64 // of the subvolume
+}
+
+func rootsOf(f descriptor) *tree { return &tree{f: f, id: rootTree} }
+
+// nestedIn lists the subvolumes right below the one of that id.
+func nestedIn(f descriptor, id uint64) (list []nested, err error) {
+	roots := rootsOf(f)
+	for from, to := (key{id: id, kind: rootRef}), (key{id, rootRef, math.MaxUint64}); ; {
+		items, err := roots.batch(from, to, 0, everything)
+		if err != nil || len(items) == 0 {
+			return list, err
+		}
+		from = items[len(items)-1].next()
+		for _, it := range items {
+			dir, name, err := parseRootRef(it.data)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, nested{dir, name, it.off})
+		}
+	}
 }
 
 // parseRootRef reads a ROOT_REF item: where a subvolume is, in the one that holds it.
