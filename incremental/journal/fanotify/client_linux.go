@@ -111,8 +111,12 @@ func ask(ctx context.Context, stateDir string, q request) (*reply, error) {
 		return nil, fmt.Errorf("ask the agent: %w", err)
 	}
 	r := &reply{}
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
 	if err = json.NewEncoder(c).Encode(q); err == nil {
 		err = json.NewDecoder(c).Decode(r)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("ask the agent: %w", ctx.Err())
 	}
 	if err != nil {
 		return nil, &journal.Gap{Reason: "the agent does not answer: " + err.Error(), Hint: "restart it"}

@@ -179,3 +179,94 @@ func mustKeep(t *testing.T, before, after *tree, d *journal.Dirty) {
 		}
 	}
 }
+
+// Containers write through overlayfs to the file system that their upper directory is on.
+func TestOverlay(t *testing.T) {
+	v := volume(t, "ext4")
+	for _, dir := range []string{"lower/a", "upper", "work", "merged"} {
+		must(t, os.MkdirAll(v+"/"+dir, 0o755))
+	}
+	for i := range 4 {
+		write(t, fmt.Sprintf("%s/lower/a/%d", v, i), "lower")
+	}
+	mountHere(t, "overlay", v+"/merged", "overlay", fmt.Sprintf("lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", v, v, v))
+	s := t.TempDir()
+	start(t, Options{StateDir: s, Mounts: []string{v}})
+	j := open4(t, s, v)
+	m := v + "/merged"
+	for name, do := range map[string]func(){
+		"creating":     func() { write(t, m+"/a/new", "x") },
+		"writing":      func() { write(t, m+"/a/0", "x") },
+		"copying up":   func() { must(t, os.Chmod(m+"/a/1", 0o600)) },
+		"removing":     func() { must(t, os.Remove(m+"/a/2")) },
+		"renaming":     func() { must(t, os.Rename(m+"/a/3", m+"/a/4")) },
+		"truncating":   func() { must(t, os.Truncate(m+"/a/1", 2)) },
+		"appending":    func() { appendTo(t, m+"/a/1") },
+		"a directory":  func() { must(t, os.Mkdir(m+"/a/dir", 0o755)) },
+		"mapped store": func() { b := mapped(t, m+"/a/mapped"); b[1]++; must(t, unix.Munmap(b)) },
+	} {
+		from := now(t, j)
+		before := scanBelow(t, v, m)
+		do()
+		mustCover(t, before, scanBelow(t, v, m), changed(t, j, from))
+		if t.Failed() {
+			t.Fatalf("while %s", name)
+		}
+	}
+}
+
+func appendTo(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteString("x")
+	must(t, err)
+	must(t, f.Close())
+}
+
+// A copy of a file system has its UUID, and a journal of its own.
+func TestCopyOfFileSystem(t *testing.T) {
+	needRoot(t)
+	top := memory(t)
+	img := image(t, top, "ext4")
+	run(t, "cp", img, top+"/copy.img")
+	o := Options{StateDir: t.TempDir()}
+	for _, name := range []string{"ext4", "copy"} {
+		at := top + "/" + name
+		must(t, os.Mkdir(at, 0o755))
+		mountHere(t, loop(t, top+"/"+name+".img"), at, "ext4", "")
+		o.Mounts = append(o.Mounts, at)
+	}
+	start(t, o)
+	one, other := open4(t, o.StateDir, o.Mounts[0]), open4(t, o.StateDir, o.Mounts[1])
+	from, otherFrom := now(t, one), now(t, other)
+	if from.Volume == otherFrom.Volume {
+		t.Errorf("both are known as %s", from.Volume)
+	}
+	write(t, o.Mounts[0]+"/file", "x")
+	if !names(t, changed(t, one, from), o.Mounts[0]+"/file") {
+		t.Error("what was done to the one is not told")
+	}
+	if d := changed(t, other, otherFrom); len(d.Dirs) != 0 {
+		t.Errorf("what was done to the one is told of the other: %+v", d)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	s := t.TempDir()
+	_, err := Agent(t.Context(), s)
+	wantGap(t, err, "the agent does not run")
+	a, b := volume(t, "tmpfs"), volume(t, "ext4")
+	start(t, Options{StateDir: s, Mounts: []string{b, a, filepath.Join(a, "missing")}})
+	got, err := Agent(t.Context(), s)
+	must(t, err)
+	if got.PID != os.Getpid() || len(got.Volumes) != 2 {
+		t.Fatalf("%+v", got)
+	}
+	for _, v := range got.Volumes {
+		want := map[string]string{a: "tmpfs", b: "ext4"}[v.Path]
+		if v.FileSystem != want || v.Status.Kind != Kind || v.Status.Volume == "" || v.Status.Journal == "" || v.Status.Size != 64<<20 || v.Status.Since.IsZero() {
+			t.Errorf("%+v", v)
+		}
+	}
+}

@@ -233,10 +233,19 @@ type tree struct {
 
 func scan(t testing.TB, top string) *tree {
 	t.Helper()
+	return scanBelow(t, top, "")
+}
+
+// scanBelow leaves a directory out.
+func scanBelow(t testing.TB, top, without string) *tree {
+	t.Helper()
 	x := &tree{root: inode(t, top), entries: map[spot]string{}, inodes: map[spot]uint64{}, contents: map[spot]string{}, above: map[uint64]uint64{}, self: map[uint64]string{}}
 	must(t, filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if path == without {
+			return fs.SkipDir
 		}
 		var st unix.Stat_t
 		if err := unix.Lstat(path, &st); err != nil {

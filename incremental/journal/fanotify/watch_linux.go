@@ -148,17 +148,18 @@ func (w *watch) end(reason, hint string) {
 	}
 }
 
-// drain logs what the kernel has to tell up to now. Afterwards what was done before the call is in the log, or the journal has ended.
-func (w *watch) drain() {
-	n, err := unix.IoctlGetInt(w.group, unix.TIOCINQ)
-	if err == nil && n == 0 {
-		return
+// drain logs what the kernel has to tell up to now, and returns how many events that was. Afterwards what was done before the call is in the log, or the journal has ended.
+func (w *watch) drain() (events int) {
+	size, err := unix.IoctlGetInt(w.group, unix.TIOCINQ)
+	if err == nil && size == 0 {
+		return 0
 	}
+	events = size / unix.FAN_EVENT_METADATA_LEN // of each, the size counts this part only
 	if err == nil {
 		err = w.setBusy(true)
 	}
 	if err == nil {
-		err = w.take(n / unix.FAN_EVENT_METADATA_LEN)
+		err = w.take(events)
 	}
 	if err == nil && w.log != nil {
 		err = w.setBusy(false)
@@ -166,6 +167,7 @@ func (w *watch) drain() {
 	if err != nil {
 		w.fail(err)
 	}
+	return events
 }
 
 // take logs at least n events, if there are as many.
@@ -263,16 +265,16 @@ func (w *watch) tryBegin() {
 	}
 }
 
-// tick does what is to be done now and then.
-func (w *watch) tick() {
+// tick does what is to be done now and then, and returns how many events there were.
+func (w *watch) tick() (events int) {
 	if w.group < 0 {
-		return
+		return 0
 	}
 	if w.log == nil {
 		w.tryBegin()
 	}
 	w.checkClock()
-	w.drain()
+	return w.drain()
 }
 
 // checkClock logs when the clock was set back: from then on, equal times mean less.
