@@ -5,16 +5,21 @@ import (
 	"sync"
 )
 
+// Records that are asked for together mostly lie together; blocks of indexes lie anywhere.
 const (
-	chunkSize   = 64 << 10
-	cacheChunks = 512 // 32 MiB
+	recordChunk  = 32 << 10
+	recordChunks = 768 // 24 MiB
+	blockChunk   = 8 << 10
+	blockChunks  = 1024 // 8 MiB
 )
 
 // cache keeps the parts of a device that were read last, in a fixed number of chunks. It replaces the chunk that
 // wasn't used for longest, nearly: a hand goes round and spares those used since it last passed.
 type cache struct {
-	r    io.ReaderAt
-	size int64
+	r      io.ReaderAt
+	size   int64
+	grain  int64 // bytes of a chunk
+	atMost int   // chunks
 
 	mu     sync.Mutex // guards what follows
 	chunks map[int64]*chunk
@@ -31,8 +36,8 @@ type chunk struct {
 	err  error
 }
 
-func newCache(r io.ReaderAt, size int64) *cache {
-	return &cache{r: r, size: size, chunks: map[int64]*chunk{}}
+func newCache(r io.ReaderAt, size, grain int64, atMost int) *cache {
+	return &cache{r: r, size: size, grain: grain, atMost: atMost, chunks: map[int64]*chunk{}}
 }
 
 // ReadAt is [io.ReaderAt]; io.EOF at the end of the device.
@@ -43,13 +48,13 @@ func (c *cache) ReadAt(p []byte, off int64) (int, error) {
 		if at < 0 || at >= c.size {
 			return n, io.EOF
 		}
-		k := c.get(at / chunkSize)
+		k := c.get(at / c.grain)
 		k.once.Do(func() { k.fill(c) })
 		if k.err != nil {
 			c.forget(k)
 			return n, k.err
 		}
-		m := copy(p[n:], k.data[min(at%chunkSize, int64(len(k.data))):])
+		m := copy(p[n:], k.data[min(at%c.grain, int64(len(k.data))):])
 		if m == 0 {
 			return n, io.EOF
 		}
@@ -59,8 +64,8 @@ func (c *cache) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (k *chunk) fill(c *cache) {
-	start := k.n * chunkSize
-	b := make([]byte, min(chunkSize, c.size-start))
+	start := k.n * c.grain
+	b := make([]byte, min(c.grain, c.size-start))
 	n, err := c.r.ReadAt(b, start)
 	if err == io.EOF {
 		err = nil
@@ -78,19 +83,19 @@ func (c *cache) get(n int64) *chunk {
 	}
 	k = &chunk{n: n}
 	c.chunks[n] = k
-	if len(c.ring) < cacheChunks {
+	if len(c.ring) < c.atMost {
 		c.ring = append(c.ring, k)
 		return k
 	}
 	for c.ring[c.hand].used {
 		c.ring[c.hand].used = false
-		c.hand = (c.hand + 1) % cacheChunks
+		c.hand = (c.hand + 1) % c.atMost
 	}
 	if old := c.ring[c.hand]; c.chunks[old.n] == old {
 		delete(c.chunks, old.n)
 	}
 	c.ring[c.hand] = k
-	c.hand = (c.hand + 1) % cacheChunks
+	c.hand = (c.hand + 1) % c.atMost
 	return k
 }
 

@@ -3,6 +3,7 @@ package ntfs
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/bits"
 )
@@ -180,7 +181,6 @@ func (r *Record) index(name string) (*index, error) {
 	if x.blocks, err = r.parts(attrIndexAlloc, a.name); err != nil {
 		return nil, err
 	}
-	x.blocks.dev = r.v.meta
 	return x, nil
 }
 
@@ -193,15 +193,22 @@ func (x *index) each(f func(indexItem) error) error {
 	if err != nil {
 		return err
 	}
-	b := make([]byte, x.size)
-	count := x.blocks.size / x.size
+	b := make([]byte, max(x.size, min(listAtOnce, x.blocks.size/x.size*x.size)))
+	count, have := x.blocks.size/x.size, int64(-1) // b has the blocks from there
 	for i, used := range bitmap {
 		for ; used != 0; used &= used - 1 {
 			n := int64(i)*8 + int64(bits.TrailingZeros8(used))
 			if n >= count {
 				return damaged(x.place(), "block %d of %d is in use", n, count)
 			}
-			node, err := x.block(n*x.size/x.grain, b)
+			per := int64(len(b)) / x.size
+			if n/per != have {
+				have = n / per
+				if _, err := x.blocks.ReadAt(b, n/per*int64(len(b))); err != nil && err != io.EOF {
+					return fmt.Errorf("%s, block %d: %w", x.place(), n, err)
+				}
+			}
+			node, err := x.node(n*x.size/x.grain, b[n%per*x.size:][:x.size])
 			if err != nil {
 				return err
 			}
@@ -213,9 +220,10 @@ func (x *index) each(f func(indexItem) error) error {
 	return nil
 }
 
+// listAtOnce is how much of an index is read at a time when all of it is.
+const listAtOnce = 64 << 10
+
 // block reads one block into b and returns its node.
-//
-//	0x00 "INDX"   0x04 update sequence   0x10 own number u64   0x18 node
 func (x *index) block(vcn int64, b []byte) ([]byte, error) {
 	if vcn < 0 || vcn > x.blocks.size/x.grain {
 		return nil, damaged(x.place(), "block %d is outside", vcn)
@@ -223,6 +231,13 @@ func (x *index) block(vcn int64, b []byte) ([]byte, error) {
 	if _, err := x.blocks.ReadAt(b, vcn*x.grain); err != nil {
 		return nil, fmt.Errorf("%s, block %d: %w", x.place(), vcn, err)
 	}
+	return x.node(vcn, b)
+}
+
+// node mends a block and returns its node.
+//
+//	0x00 "INDX"   0x04 update sequence   0x10 own number u64   0x18 node
+func (x *index) node(vcn int64, b []byte) ([]byte, error) {
 	if string(b[:4]) != "INDX" {
 		return nil, damaged(x.place(), "block %d begins with %q", vcn, b[:4])
 	}
@@ -279,9 +294,12 @@ func (x *index) eachItemAndLast(node []byte, f func(it indexItem, last bool) (bo
 	}
 }
 
-// find looks an entry up. compare says how what is looked for sorts against a key, and whether the key is one.
+// find looks an entry up, through the cache. compare says how what is looked for sorts against a key, and whether the key is one.
 func (x *index) find(compare func(key []byte) (int, bool)) (indexItem, error) {
 	node := x.root
+	if x.blocks != nil {
+		x.blocks.dev = x.file.v.blocks
+	}
 	b := []byte(nil)
 	for range 64 { // no tree is as deep
 		it, child, err := x.findIn(node, compare)

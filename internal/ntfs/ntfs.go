@@ -41,7 +41,8 @@ const (
 // Volume is an opened volume. It holds no resources but memory: there is no Close.
 type Volume struct {
 	dev     io.ReaderAt // uncached, for bulk data
-	meta    *cache      // the same device, for metadata
+	meta    *cache      // the same device, for records
+	blocks  *cache      // and for blocks of indexes that are looked up in
 	boot    boot
 	mft     *Stream
 	records uint64 // that the master file table has room for
@@ -63,7 +64,7 @@ type Info struct {
 // Open opens the volume in the first size bytes of r, which must allow for concurrent calls. It reads the boot sector (or its copy in the last
 // sector), the beginning of the master file table and the table of upper-case letters.
 func Open(r io.ReaderAt, size int64) (*Volume, error) {
-	v := &Volume{dev: r, meta: newCache(r, size)}
+	v := newVolume(r, size)
 	if err := v.readBoot(size); err != nil {
 		return nil, err
 	}
@@ -79,6 +80,10 @@ func Open(r io.ReaderAt, size int64) (*Volume, error) {
 		return nil, err
 	}
 	return v, v.readInfo()
+}
+
+func newVolume(r io.ReaderAt, size int64) *Volume {
+	return &Volume{dev: r, meta: newCache(r, size, recordChunk, recordChunks), blocks: newCache(r, size, blockChunk, blockChunks)}
 }
 
 // Root returns the number of the root directory.

@@ -72,7 +72,8 @@ func windows7(t testing.TB) (*Volume, *scattered) {
 		t.Fatal(err)
 	}
 	d.runs = s.runs
-	v := &Volume{dev: d, meta: newCache(d, b.size), boot: b}
+	v := newVolume(d, b.size)
+	v.boot = b
 	if err := v.openMFT(); err != nil {
 		t.Fatal(err)
 	}
