@@ -28,7 +28,7 @@ func Edit(dir string, seed uint64, n int) (log []string, err error) {
 
 // passing are the errors of changes that can't be made to what the dice chose.
 func passing(err error) bool {
-	for _, errno := range []unix.Errno{unix.EEXIST, unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY, unix.ENAMETOOLONG, unix.ETXTBSY} {
+	for _, errno := range []unix.Errno{unix.EEXIST, unix.ENOENT, unix.ENOTDIR, unix.EISDIR, unix.ENOTEMPTY, unix.ENAMETOOLONG, unix.ETXTBSY, unix.EILSEQ} {
 		if errors.Is(err, errno) {
 			return true
 		}
