@@ -42,7 +42,7 @@ var ours = map[string]string{
 	"internal/heal":                   "manifest internal/pack internal/catalog internal/domain internal/save",
 	"internal/restore":                "manifest internal/pack internal/pack/index internal/catalog internal/domain",
 	"incremental/journal":             "internal/catalog",
-	"incremental/journal/usn":         "incremental/journal",
+	"incremental/journal/usn":         "incremental/journal internal/ntfs",
 	"internal/save/savetest":          "manifest internal/pack internal/pack/cut internal/pack/index internal/save",
 	"incremental/journal/journaltest": "incremental/journal internal/catalog internal/save internal/save/savetest internal/source internal/treetest",
 	"incremental/journal/btrfs":       "incremental/journal internal/catalog internal/source",

@@ -26,6 +26,7 @@ type Info struct {
 	Size, Delta int64  // it may grow to so many bytes, and this much more until it loses that much at its beginning
 	Root        ID     // the volume's root directory
 	Wide        bool   // ids have 128 bits
+	Still       bool   // nothing changes while it is open
 	Tracks      bool   // changed ranges are recorded, when a file is closed
 	Unsettled   bool   // the volume was in use when its image was taken: what it last did may not be in the image, though the journal tells of it
 }
@@ -35,7 +36,7 @@ type File struct {
 	Directory bool
 	Names     []Name   // all of them, unless More
 	More      bool     // it has other names that could not be listed
-	Streams   [][]byte // names of its streams, without that of its data; WTF-8
+	Streams   [][]byte // names of its streams, but for its data's; WTF-8
 }
 
 // A Name is one of a file's names, in WTF-8.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"maps"
 	"slices"
@@ -75,7 +76,7 @@ func (f *fold) add(r *Record) error {
 		return nil
 	}
 	if !c.seen {
-		c.seen, c.create = true, r.Reason&fileCreate != 0 && !c.left
+		c.seen, c.create = true, r.Reason&fileCreate != 0
 	}
 	c.busy = r.Reason&closed == 0
 	if r.USN < f.end {
@@ -164,10 +165,7 @@ func (f *fold) place(id ID, c *change, file *File) {
 	for _, name := range file.Names {
 		parent := f.fold(name.Parent)
 		f.d.Name(parent, name.Name)
-		for _, s := range file.Streams {
-			f.name = append(append(append(f.name[:0], name.Name...), ':'), s...)
-			f.d.Name(parent, f.name)
-		}
+		f.nameStreams(name, file)
 		if c.reasons&onStreams != 0 {
 			f.d.List(parent)
 		}
@@ -182,16 +180,43 @@ func (f *fold) place(id ID, c *change, file *File) {
 		f.d.Dir(n)
 		return
 	}
-	x := f.d.File(n)
+	f.judge(f.d.File(n), c)
+	for _, s := range file.Streams {
+		f.judge(f.d.File(streamInode(n, s)), &change{left: c.left, open: c.open, busy: c.busy, reasons: c.reasons, whole: true})
+	}
+}
+
+// judge notes what is known of content. In a volume that lives on it may have changed since, and nothing is known to be what it was.
+func (f *fold) judge(x *journal.File, c *change) {
 	switch {
 	case c.left || c.open || c.busy:
 		x.Read = true
 	case c.reasons&^onMetadata == 0:
-		x.Kept = true
-	case c.ranges != nil && !c.whole:
+		x.Kept = f.info.Still
+	case f.info.Still && c.ranges != nil && !c.whole:
 		x.Ranges = c.ranges.merged()
 	default:
 		x.Read = true
+	}
+}
+
+// longForm may end the name of a stream's entry: where a file has the shorter one.
+const longForm = ":$DATA"
+
+// streamInode is by what the catalogue knows a stream; package source and ntfsdir have it from the same numbers.
+func streamInode(file uint64, stream []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(binary.LittleEndian.AppendUint64(nil, file))
+	h.Write(stream)
+	return h.Sum64()
+}
+
+// nameStreams names what stands for a file's streams beside one of its names.
+func (f *fold) nameStreams(name Name, file *File) {
+	for _, s := range file.Streams {
+		f.name = append(append(append(f.name[:0], name.Name...), ':'), s...)
+		f.d.Name(f.fold(name.Parent), f.name)
+		f.d.Name(f.fold(name.Parent), append(f.name, longForm...))
 	}
 }
 
@@ -201,10 +226,11 @@ func (f *fold) listParents(c *change) {
 	}
 }
 
-// climb notes what leads to the directories of the dirt, and drops those that are gone: whatever removed them named them where they were.
+// climb notes what leads to the directories of the dirt, and drops those that are gone: whatever removed them named them where they were. What
+// came to a directory, or went, changed its times, without a record of its own: its streams have them too.
 func (f *fold) climb(ctx context.Context) error {
 	var file File
-	for n := range f.d.Dirs {
+	for _, n := range slices.Sorted(maps.Keys(f.d.Dirs)) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -230,6 +256,9 @@ func (f *fold) climbFrom(id ID, file *File) (gone bool, err error) {
 		}
 		if len(file.Names) == 0 {
 			return false, nil // deleted, but in use
+		}
+		if at == id {
+			f.nameStreams(file.Names[0], file)
 		}
 		at = file.Names[0].Parent
 		if !f.d.Lead(f.fold(at)) {

@@ -45,7 +45,7 @@ type node struct {
 
 func newModel(major uint16) *model {
 	m := &model{major: major, nodes: map[ID]*node{}, seq: map[uint64]uint16{}, clock: 133_000_000_000_000_000}
-	m.info = Info{Volume: "0000000000c0ffee", ID: 7, Size: 1 << 20, Delta: 64 << 10, Wide: major > 2}
+	m.info = Info{Still: true, Volume: "0000000000c0ffee", ID: 7, Size: 1 << 20, Delta: 64 << 10, Wide: major > 2}
 	root := m.node(true)
 	root.names = []Name{{root.id, []byte(".")}}
 	m.info.Root = root.id
@@ -144,7 +144,15 @@ func (m *model) close(x *node, by Name) {
 	x.reasons, x.ranges, x.open = 0, nil, false
 }
 
+// touch changes the times of a directory whose entries change. That writes no record.
+func (m *model) touch(dir ID) {
+	if x := m.nodes[dir]; x != nil && dir != m.info.Root {
+		x.meta++
+	}
+}
+
 func (m *model) create(parent ID, name string, dir bool) *node {
+	m.touch(parent)
 	x := m.node(dir)
 	by := Name{parent, []byte(name)}
 	x.names = []Name{by}
@@ -172,6 +180,7 @@ func (m *model) unstream(x *node, i int, name string) {
 }
 
 func (m *model) link(x *node, parent ID, name string) {
+	m.touch(parent)
 	by := Name{parent, []byte(name)}
 	x.names = append(x.names, by)
 	m.note(x, by, hardLinkChange)
@@ -179,6 +188,7 @@ func (m *model) link(x *node, parent ID, name string) {
 
 func (m *model) remove(x *node, i int) {
 	by := x.names[i]
+	m.touch(by.Parent)
 	x.names = slices.Delete(x.names, i, i+1)
 	if len(x.names) > 0 {
 		m.write(x, by, x.reasons|hardLinkChange|closed) // so it is in the journal of a real Windows 7, whoever else has it open
@@ -191,6 +201,8 @@ func (m *model) remove(x *node, i int) {
 }
 
 func (m *model) rename(x *node, i int, parent ID, name string) {
+	m.touch(x.names[i].Parent)
+	m.touch(parent)
 	m.write(x, x.names[i], x.reasons|renameOld)
 	x.names[i] = Name{parent, []byte(name)}
 	x.reasons = x.reasons&^renameNew | renameNew
@@ -319,7 +331,7 @@ func (m *model) lacks(d *journal.Dirty, before, after map[place]stat) []string {
 				continue
 			}
 			seen[p] = true
-			if x := d.Dirs[p.dir.Fold()]; !x.Has([]byte(p.name)) {
+			if x := d.Dirs[p.dir.Fold()]; !x.Has([]byte(p.name)) && (!b.dir || d.Dirs[b.id.Fold()] == nil) {
 				lacks = append(lacks, fmt.Sprintf("%q in directory %x: %+v, was %+v", p.name, p.dir, b, a))
 			}
 			for at := p.dir; at != m.info.Root; {

@@ -86,7 +86,7 @@ func TestDirt(t *testing.T) {
 			want: func(w *world) []string { return []string{"a/*", "b/*"} },
 		},
 		{name: "new stream", do: func(w *world) { w.m.stream(w.file, 0, "x") }, want: func(w *world) []string { return []string{"b/*"} }},
-		{name: "metadata with streams", do: func(w *world) { w.m.chmod(w.streams, 0) }, want: func(w *world) []string { return []string{"b/streams", "b/streams:zone"} }},
+		{name: "metadata with streams", do: func(w *world) { w.m.chmod(w.streams, 0) }, want: func(w *world) []string { return []string{"b/streams", "b/streams:zone", "b/streams:zone:$DATA"} }},
 		{name: "directory's metadata", do: func(w *world) { w.m.chmod(w.b, 0) }, want: func(w *world) []string { return []string{"a/b"} }},
 		{
 			name: "directory moved", do: func(w *world) { w.m.rename(w.b, 0, w.m.info.Root, "c") },
@@ -214,6 +214,10 @@ func (m *model) step(rng *rand.Rand) {
 		return
 	}
 	x := files[rng.IntN(len(files))]
+	if rng.IntN(8) == 0 && dir.id != m.info.Root {
+		m.stream(dir, 0, string(rune('a'+rng.IntN(3))))
+		return
+	}
 	i := rng.IntN(len(x.names))
 	switch rng.IntN(16) {
 	case 0:
