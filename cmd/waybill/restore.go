@@ -66,8 +66,9 @@ type restoreLine struct {
 	Others      int64             `json:"others"`
 	Linked      int64             `json:"hard_links"` // of these, further names of a file
 	Bytes       int64             `json:"bytes"`
-	Kept        int64             `json:"kept"`    // were complete already, from an interrupted run
-	Skipped     int64             `json:"skipped"` // existed, with --conflict skip
+	Kept        int64             `json:"kept"`                     // were complete already, from an interrupted run
+	Skipped     int64             `json:"skipped"`                  // existed, with --conflict skip
+	Unkept      int64             `json:"without_windows_metadata"` // which the target's file system can't hold
 	Damaged     []restore.Problem `json:"damaged"`
 	Failed      []restore.Problem `json:"failed"`
 	Warnings    []restore.Problem `json:"warnings"`
@@ -139,7 +140,7 @@ func restoring(phase string, done *restore.Progress, p *domain.Point, all bool) 
 func newRestoreLine(r *restore.Report, point manifest.Digest, to string, took time.Duration) *restoreLine {
 	list := func(l []restore.Problem) []restore.Problem { return append([]restore.Problem{}, l...) }
 	return &restoreLine{Point: point, To: to, Files: r.Files, Directories: r.Directories, Others: r.Others, Linked: r.Linked, Bytes: r.Bytes,
-		Kept: r.Kept, Skipped: r.Skipped, Damaged: list(r.Damaged), Failed: list(r.Failed), Warnings: list(r.Warnings),
+		Kept: r.Kept, Skipped: r.Skipped, Unkept: r.Unkept, Damaged: list(r.Damaged), Failed: list(r.Failed), Warnings: list(r.Warnings),
 		Counts: [3]int64{r.DamagedCount, r.FailedCount, r.WarningsCount}, Missing: append([]manifest.Digest{}, r.Missing...), Seconds: took.Seconds()}
 }
 
@@ -151,6 +152,9 @@ func (l *restoreLine) write(w io.Writer) {
 	}
 	if l.Skipped > 0 {
 		fmt.Fprintf(w, "%s there before, left as they are\n", cli.Counted(l.Skipped, "entry"))
+	}
+	if l.Unkept > 0 {
+		fmt.Fprintf(w, "%s without their Windows metadata, which this file system can't hold\n", cli.Counted(l.Unkept, "entry"))
 	}
 }
 

@@ -37,7 +37,7 @@ func escaped(d *dir, name []byte) string { return manifest.EscapePath(d.path(nam
 // exists deals with an entry whose name is there already, and tells whether that settles it.
 func (p *planner) exists(it *item) (bool, error) {
 	d, e := it.dir, &it.entry
-	if d.fresh {
+	if _, _, ok := streamOf(e); ok || d.fresh {
 		return false, nil
 	}
 	h, err := p.open(d)
@@ -60,10 +60,12 @@ func (p *planner) exists(it *item) (bool, error) {
 				return false, nil
 			}
 			p.report.kept.Add(1)
+			d.became(e.Name, name)
 			p.wasLinked(it, name)
 			return true, p.settle(it, nil)
 		case p.opts.Conflict == Skip:
 			p.report.skips.Add(1)
+			d.became(e.Name, "")
 			return true, p.settle(it, nil)
 		case p.opts.Conflict == Fail:
 			return true, p.conflict(d, e.Name)
@@ -113,7 +115,10 @@ func (c *collisions) directory(ctx context.Context, h *handle, d *dir, node pack
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name := string(e.Name)
+		if _, _, ok := streamOf(&e); ok {
+			return nil // what it belongs to is looked at
+		}
+		name := systemName(d, e.Name)
 		st, err := h.lstat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 
 	"waybill/internal/catalog"
@@ -19,6 +20,10 @@ type dir struct {
 	dress  bool          // its metadata is set at the end
 	left   atomic.Int32  // entries not done, and one while the planner is in it
 	slot   slot[*handle]
+
+	mu      sync.Mutex // guards what follows
+	streams []stream   // to be attached at the end
+	others  map[string]string
 }
 
 // path is the directory's path as the point has it.
@@ -62,6 +67,7 @@ func (r *run) done(d *dir) {
 func (r *run) complete(d *dir) {
 	r.opts.Progress.Entries.Add(1)
 	r.report.dirs.Add(1)
+	r.attach(d)
 	if d.dress {
 		h, err := r.open(d)
 		if err == nil {
@@ -86,7 +92,7 @@ func (r *run) makeDir(parent *dir, e catalog.Entry, all bool) (*dir, error) {
 	defer r.release(parent)
 	kid := &dir{parent: parent, entry: e, mount: parent.mount, dress: true}
 	for n := 0; ; n++ {
-		kid.name = numbered(string(e.Name), n)
+		kid.name = numbered(systemName(parent, e.Name), n)
 		err := full(h.root.Mkdir(kid.name, 0o700))
 		if err == nil {
 			kid.fresh = true

@@ -13,7 +13,8 @@ import (
 )
 
 // Metadata is set in this order: the owner (which takes set-id bits and capabilities away), the attributes (for
-// which the mode must still let us), the mode, the times.
+// which the mode must still let us), the mode, the times, and what is NTFS' own: its security descriptor is what an owner and a
+// mode are made of there.
 
 // An output is an open file being made.
 type output struct {
@@ -89,8 +90,9 @@ func dress(fd int, e *catalog.Entry, m *manner, made birth) error {
 			uid, gid = made.uid, made.gid
 		}
 	}
+	set := func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }
 	if len(e.Xattrs) > 0 {
-		errs = append(errs, attributes(e, func(name string, value []byte) error { return unix.Fsetxattr(fd, name, value, 0) }))
+		errs = append(errs, attributes(e, set))
 	}
 	mode := m.mode(e, uid, gid)
 	if mode != e.Mode {
@@ -103,6 +105,9 @@ func dress(fd int, e *catalog.Entry, m *manner, made birth) error {
 	}
 	if err := futimens(fd, e.Mtime); err != nil {
 		errs = append(errs, fmt.Errorf("time not set: %w", err))
+	}
+	if len(e.Xattrs) > 0 {
+		errs = append(errs, m.ntfsAttributes(e, set))
 	}
 	if errs == nil {
 		return nil
@@ -121,9 +126,9 @@ func (h *handle) dressOther(name string, e *catalog.Entry, m *manner) error {
 			errs = append(errs, fmt.Errorf("owner %d:%d not set: %w", uid, gid, err))
 		}
 	}
+	set := h.setter(name)
 	if len(e.Xattrs) > 0 {
-		path := fmt.Sprintf("/proc/self/fd/%d/%s", h.sys.fd, name)
-		errs = append(errs, attributes(e, func(attr string, value []byte) error { return unix.Lsetxattr(path, attr, value, 0) }))
+		errs = append(errs, attributes(e, set))
 	}
 	if e.Kind != catalog.Symlink {
 		if err := h.chmod(name, e.Mode); err != nil {
@@ -135,10 +140,19 @@ func (h *handle) dressOther(name string, e *catalog.Entry, m *manner) error {
 	} else if err := unix.UtimesNanoAt(h.sys.fd, name, ts[:], unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		errs = append(errs, fmt.Errorf("time not set: %w", err))
 	}
+	if len(e.Xattrs) > 0 {
+		errs = append(errs, m.ntfsAttributes(e, set))
+	}
 	if errs == nil {
 		return nil
 	}
 	return errors.Join(errs...)
+}
+
+// setter sets attributes of what can't be opened.
+func (h *handle) setter(name string) func(string, []byte) error {
+	path := fmt.Sprintf("/proc/self/fd/%d/%s", h.sys.fd, name)
+	return func(attr string, value []byte) error { return unix.Lsetxattr(path, attr, value, 0) }
 }
 
 // chmod changes the mode of what is there now, not of what a link put there meanwhile leads to:
@@ -159,11 +173,35 @@ func (h *handle) chmod(name string, mode uint32) error {
 	return unix.Fchmodat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), mode, 0)
 }
 
-// attributes sets an entry's extended attributes, POSIX ACLs among them.
+// attributes sets an entry's extended attributes, POSIX ACLs among them, but for those of NTFS.
 func attributes(e *catalog.Entry, set func(name string, value []byte) error) error {
 	var errs []error
 	e.EachXattr(func(name, value []byte) bool {
+		if isNTFS(name) {
+			return true
+		}
 		if err := set(string(name), value); err != nil {
+			errs = append(errs, fmt.Errorf("attribute %s not set: %w", manifest.EscapePath(name), err))
+		}
+		return true
+	})
+	return errors.Join(errs...)
+}
+
+// ntfsAttributes sets what is NTFS' own. Where the file system has no such thing, the entry is counted. The reparse point comes last, as its name
+// does: little else can be done to one.
+func (m *manner) ntfsAttributes(e *catalog.Entry, set func(name string, value []byte) error) error {
+	var errs []error
+	e.EachXattr(func(name, value []byte) bool {
+		if !isNTFS(name) {
+			return true
+		}
+		err := set(string(name), value)
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			m.unkept.Add(1)
+			return false
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("attribute %s not set: %w", manifest.EscapePath(name), err))
 		}
 		return true

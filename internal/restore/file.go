@@ -77,6 +77,10 @@ func (r *run) unused(f func(temp string) error) (string, error) {
 
 // publish gives what is complete its name, as the conflict mode says, and tells those who wait to link to it.
 func (r *run) publish(h *handle, it *item, temp string) error {
+	if of, name, ok := streamOf(&it.entry); ok {
+		it.dir.beside(stream{of, name, temp})
+		return nil
+	}
 	for n := 0; ; n++ {
 		name := numbered(string(it.entry.Name), n)
 		var err error
@@ -87,6 +91,7 @@ func (r *run) publish(h *handle, it *item, temp string) error {
 		}
 		switch {
 		case err == nil:
+			it.dir.became(it.entry.Name, name)
 			return r.nowLinked(it, name)
 		case !errors.Is(err, fs.ErrExist):
 		case r.opts.Conflict == Copy:

@@ -133,7 +133,7 @@ func (h *handle) same(e *catalog.Entry, st *stat, name string) bool {
 	return true
 }
 
-// sameTime allows for file systems that keep no nanoseconds.
+// sameTime allows for file systems that keep no nanoseconds, or, as NTFS, hundreds of them.
 func sameTime(there, want catalog.Time) bool {
-	return there == want || there.Nsec == 0 && there.Sec == want.Sec
+	return there.Sec == want.Sec && (there.Nsec == want.Nsec || there.Nsec == 0 || there.Nsec == want.Nsec/100*100)
 }

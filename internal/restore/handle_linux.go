@@ -133,7 +133,7 @@ func (h *handle) make(name string, e *catalog.Entry, m *manner) error {
 	var err error
 	switch e.Kind {
 	case catalog.Symlink:
-		err = unix.Symlinkat(string(e.Target), h.sys.fd, name)
+		err = h.symlink(name, e)
 	case catalog.Fifo:
 		err = unix.Mknodat(h.sys.fd, name, unix.S_IFIFO|0o600, 0)
 	case catalog.Socket:
@@ -152,6 +152,25 @@ func (h *handle) make(name string, e *catalog.Entry, m *manner) error {
 	return nil
 }
 
+// symlink makes a symbolic link. One that was a reparse point becomes one again where the file system has them, for a junction is more than
+// where it leads: then only what the reparse point is set to, with the other attributes, is made here.
+func (h *handle) symlink(name string, e *catalog.Entry) error {
+	n := ntfsOf(e)
+	if n.reparse == nil || !h.hasNTFS() {
+		return unix.Symlinkat(string(e.Target), h.sys.fd, name)
+	}
+	if n.attrib&attribDirectory != 0 {
+		return unix.Mkdirat(h.sys.fd, name, 0o700)
+	}
+	return unix.Mknodat(h.sys.fd, name, unix.S_IFREG|0o600, 0)
+}
+
+// hasNTFS tells whether the directory's file system knows what NTFS knows.
+func (h *handle) hasNTFS() bool {
+	_, err := unix.Fgetxattr(h.sys.fd, ntfsAttrib, nil)
+	return err == nil
+}
+
 // sync makes durable what was written to the directory's file system.
 func (h *handle) sync() error { return unix.Syncfs(h.sys.fd) }
 
@@ -168,6 +187,9 @@ func bootID() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it nothing is trusted but what was synced
 	return strings.TrimSpace(string(b))
 }
+
+// isRoot tells whether we may give files to others.
+func isRoot() bool { return os.Geteuid() == 0 }
 
 // allBits is the umask when it is not known.
 const allBits = 0o777

@@ -139,9 +139,11 @@ func (r *run) linkTo(it *item, l *link) error {
 		return err
 	}
 	for n := 0; ; n++ {
-		err := h.link(from, l.name, numbered(string(it.entry.Name), n))
+		name := numbered(string(it.entry.Name), n)
+		err := h.link(from, l.name, name)
 		switch {
 		case err == nil:
+			it.dir.became(it.entry.Name, name)
 			return nil
 		case !errors.Is(err, fs.ErrExist):
 			return r.copyOf(it, from, l.name, err)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"sync/atomic"
 
 	"waybill/internal/catalog"
 )
@@ -15,10 +16,11 @@ type manner struct {
 	umask      uint32 // bits that a new file surely lacks; all when unknown
 	own        bool   // set owners
 	uids, gids map[uint32]uint32
+	unkept     atomic.Int64 // entries whose NTFS metadata the target can't hold
 }
 
 func newManner(o Owners, users, groups map[string]string) *manner {
-	m := &manner{root: os.Geteuid() == 0, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), umask: umask()}
+	m := &manner{root: isRoot(), uid: uint32(os.Geteuid()), gid: uint32(os.Getegid()), umask: umask()}
 	m.own = o == OwnersByNumber || o == OwnersByName || o == OwnersAuto && m.root
 	if o == OwnersByName {
 		m.uids = byName(users, func(name string) (string, error) {

@@ -57,13 +57,15 @@ func (p *planner) enter(ctx context.Context, d *dir, raw []byte, sel *selection)
 	if err != nil {
 		return err
 	}
-	if err := localName(string(e.Name)); err != nil {
+	if err := refused(d, &e); err != nil {
 		return p.item(d, e.Name, err)
 	}
 	kid, err := p.makeDir(d, e, sel.all())
 	if kid == nil || err != nil {
+		d.became(e.Name, "")
 		return err
 	}
+	d.became(e.Name, kid.name)
 	if e.Flags&catalog.MountPoint != 0 {
 		p.mounts++
 		kid.mount = p.mounts
@@ -83,7 +85,7 @@ func (p *planner) add(ctx context.Context, d *dir, raw []byte) error {
 		return err
 	}
 	it := item{dir: d, entry: e}
-	if err := localName(string(e.Name)); err != nil {
+	if err := refused(d, &e); err != nil {
 		return p.settle(&it, p.item(d, e.Name, err))
 	}
 	if done, err := p.exists(&it); done || err != nil {

@@ -19,6 +19,7 @@ type Report struct {
 	Bytes                      int64 // of the files
 	Kept                       int64 // were complete already, from an interrupted run
 	Skipped                    int64 // existed, in mode Skip
+	Unkept                     int64 // have Windows metadata (security descriptor, attributes, ...) that the target's file system can't hold
 
 	Damaged, Failed, Warnings                []Problem // not restored: the backup's fault; the target's; restored, but not quite
 	DamagedCount, FailedCount, WarningsCount int64

@@ -34,9 +34,15 @@
 //
 // # Differences between systems
 //
-// All of it works on Linux. Elsewhere files, directories, symbolic and hard links, permissions and times are
-// restored; owners, extended attributes, fifos, sockets and devices are not, and an
-// interrupted restore recognises what is complete by type, size and mtime alone.
+// All of it works on Linux. What NTFS has of an entry (attributes system.ntfs_*) is set there where the target takes it, as ntfs-3g
+// does; else the entry is counted as Report.Unkept.
+//
+// On Windows a drive, C:, becomes a directory C. Attributes, creation times, security descriptors, reparse points, EAs and streams
+// are restored; owners are for whoever may restore (SeRestorePrivilege). Entries of other systems have their permissions as read-only or
+// not, and no owners. Files encrypted by Windows come back in the clear.
+//
+// Elsewhere files, directories, symbolic and hard links, permissions and times are restored; owners, extended attributes,
+// fifos, sockets and devices are not. On systems other than Linux an interrupted restore recognises what is complete by type, size and mtime alone.
 //
 // What the target itself (To) is like is never changed, whatever the point says of "/".
 package restore
@@ -131,7 +137,9 @@ func Run(ctx context.Context, src Source, point *domain.Point, opts Options) (*R
 	if err := r.prepare(ctx); err != nil {
 		return nil, errors.Join(err, r.ledger.forget(r.target))
 	}
-	if err := r.all(ctx); err != nil {
+	err = r.all(ctx)
+	r.report.Unkept = r.manner.unkept.Load()
+	if err != nil {
 		r.abandon()
 		return &r.report.Report, err
 	}

@@ -155,6 +155,9 @@ func (w *worker) elsewhere(r *ref, was error) ([]byte, error) {
 // finishItem settles an item that was made in one go: err is what build returned.
 func (r *run) finishItem(it *item, err error) error {
 	e := &it.entry
+	if err != nil {
+		it.dir.became(e.Name, "")
+	}
 	switch {
 	case err == nil:
 		r.count(e)
