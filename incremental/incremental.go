@@ -41,7 +41,7 @@ type Store interface {
 var ErrForked = errors.New("the vault has another commit of this machine at that place in its chain")
 
 // Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
-// Base, Reason, Volumes, place in the chain, Destination and Known. Without roots the last point's selection is taken again.
+// Base, Reason, Volumes, place in the chain, Destination and Known. Without roots the last point's selection is taken again, or all that is in o's images.
 func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o volumes.Options) (_ *save.Result, err error) {
 	if d.Flaw != nil {
 		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", d.Flaw)
@@ -66,7 +66,7 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o 
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
 	}
 	unread := err
-	if len(cfg.Roots) == 0 {
+	if len(cfg.Roots)+len(o.Images) == 0 {
 		return nil, errors.New("there is no recovery point yet, so it must be said what to save")
 	}
 	if _, err := d.CoverData(ctx); err != nil {

@@ -30,7 +30,7 @@ func Status(ctx context.Context, roots []string, last *catalog.Point, o Options)
 		cfg.Base, cfg.OneFileSystem = &save.Base{Point: last}, last.OneFileSystem
 		cfg.Selection = last.Selection
 	}
-	if h.volumes, err = find(cfg.Roots, cfg.OneFileSystem); err != nil {
+	if h.volumes, err = open(&cfg, o); err != nil {
 		return nil, err
 	}
 	for _, v := range h.volumes {

@@ -104,7 +104,7 @@ func Prepare(ctx context.Context, cfg *save.Config, o Options) (*Held, error) {
 
 func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 	var err error
-	if h.volumes, err = find(cfg.Roots, cfg.OneFileSystem); err != nil {
+	if h.volumes, err = open(cfg, o); err != nil {
 		return err
 	}
 	for _, v := range h.volumes {
@@ -121,6 +121,14 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 	}
 	cfg.Volumes = h.forSaving()
 	return nil
+}
+
+// open finds the volumes that cfg's roots are on, here or in images.
+func open(cfg *save.Config, o Options) ([]*volume, error) {
+	if len(o.Images) > 0 {
+		return openImages(cfg, o.Images)
+	}
+	return find(cfg.Roots, cfg.OneFileSystem)
 }
 
 // forSaving is what the engine is told. What is mounted below a snapshot is not in it, and is opened by its path.
