@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,11 +14,14 @@ import (
 
 	"filippo.io/age"
 
+	"waybill/incremental/journal/journaltest"
+	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/keys"
+	"waybill/internal/treetest"
 	"waybill/manifest"
 )
 
@@ -45,8 +49,8 @@ func moment(r *rand.Rand, takes time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(takes + takes/5)))
 }
 
-// Child is the part of TestBackupsWithCheckpointsAreKilled that is killed: a backup with many checkpoints, by a machine whose things
-// are in a directory.
+// Child is the part of TestBackupsWithCheckpointsAreKilled, and of TestJournalledBackupsAreKilled, that is killed: a backup with many
+// checkpoints, by a machine whose things are in a directory.
 func TestChild(t *testing.T) {
 	dir := os.Getenv("WAYBILL_PROOF_CHILD")
 	if dir == "" {
@@ -55,6 +59,9 @@ func TestChild(t *testing.T) {
 	recovery := must[*age.X25519Identity](t)(age.ParseX25519Identity(string(must[[]byte](t)(os.ReadFile(dir + "/recovery")))))
 	secrets := must[*keys.Secrets](t)(keys.ParseSecrets(must[[]byte](t)(os.ReadFile(dir + "/secrets"))))
 	m := &machine{t: t, id: identityOf(recovery, secrets), index: dir + "/index", vault: must[*vault.Dir](t)(vault.Open(dir + "/vault"))}
+	if state, err := os.Readlink(dir + "/state"); err == nil {
+		m.volumes = volumes.Options{Mode: volumes.Required, Snapshot: true, StateDir: state}
+	}
 	m.backup(string(must[[]byte](t)(os.ReadFile(dir + "/root"))))
 }
 
@@ -109,7 +116,11 @@ func (m *machine) child(root string) func() *exec.Cmd {
 	for name, b := range map[string][]byte{"recovery": []byte(m.id.recovery.String()), "secrets": must[[]byte](m.t)(m.id.secrets.Encode()), "root": []byte(root)} {
 		write(m.t, filepath.Join(dir, name), b)
 	}
-	for name, target := range map[string]string{"vault": m.vault.Path(), "index": m.index} {
+	links := map[string]string{"vault": m.vault.Path(), "index": m.index}
+	if m.volumes.StateDir != "" {
+		links["state"] = m.volumes.StateDir
+	}
+	for name, target := range links {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			m.t.Fatal(err)
 		}
@@ -118,5 +129,72 @@ func (m *machine) child(root string) func() *exec.Cmd {
 		cmd := exec.Command("/proc/self/exe", "-test.run=^TestChild$")
 		cmd.Env = append(os.Environ(), "WAYBILL_PROOF_CHILD="+dir)
 		return cmd
+	}
+}
+
+// Backups that go by a journal are killed at any moment, between changes. The cursor never passes what is durable: the next one that gets to
+// its end, which may not scan, has what a machine finds that reads everything. Snapshots of the dead are gone then.
+func TestJournalledBackupsAreKilled(t *testing.T) {
+	id, volume := newIdentity(t), journaltest.Mount(t, "btrfs", 512<<20)
+	kills, ends := 0, 0
+	randomly(t, 8*time.Second, func(t *testing.T, seed uint64) {
+		r := random(seed)
+		root := filepath.Join(volume, fmt.Sprint("tree", seed))
+		if err := os.Mkdir(root, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := treetest.Make(root, seed, treetest.Options{Entries: 60, MaxFile: 300 << 10, Shallow: true}); err != nil {
+			t.Fatal(err)
+		}
+		defer treetest.RemoveAll(root)
+		m := newMachine(t, id)
+		m.volumes.StateDir = scratch(t)
+		child := m.child(root)
+		takes := time.Second
+		for range 8 {
+			if _, err := treetest.Edit(root, r.Uint64(), 1+r.IntN(20)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			out, killed, err := killAfter(t, child(), moment(r, takes), 0)
+			if killed {
+				kills++
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			takes = time.Since(began)
+			ends++
+			m.hasAll(root)
+		}
+		if out, err := child().CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		m.hasAll(root)
+		left, err := filepath.Glob(volume + "/.waybill/waybill-*")
+		if err != nil || len(left) > 0 {
+			t.Errorf("snapshots are left: %q, %v", left, err)
+		}
+	})
+	t.Logf("killed %d times, at the end %d times", kills, ends)
+}
+
+// hasAll compares the newest point with that of a new machine, which reads everything.
+func (m *machine) hasAll(root string) {
+	m.t.Helper()
+	other := newMachine(m.t, m.id)
+	other.backup(root)
+	var got, want []byte
+	read := func(m *machine, into *[]byte) {
+		m.points(func(d *domain.Domain, p domain.Point) {
+			e := must[catalog.Entry](m.t)(m.entry(d, p, root))
+			*into = e.Append(nil)
+		})
+	}
+	read(m, &got)
+	read(other, &want)
+	if !bytes.Equal(got, want) {
+		m.t.Errorf("the point has %x, a scan %x", got, want)
 	}
 }

@@ -29,6 +29,7 @@ type machine struct {
 	vault   *vault.Dir
 	index   string
 	change  func(*save.Config) // of every run, may be nil
+	volumes volumes.Options
 	receipt *manifest.Signer
 	frames  map[place][]byte // opened by what reads the points just now
 }
@@ -148,7 +149,7 @@ func (m *machine) try(s store, cfg save.Config) (*save.Result, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return incremental.Run(m.t.Context(), s, d, cfg, volumes.Options{})
+	return incremental.Run(m.t.Context(), s, d, cfg, m.volumes)
 }
 
 // backup makes a backup that must succeed.
