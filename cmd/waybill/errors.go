@@ -8,6 +8,7 @@ import (
 	"waybill/cmd/internal/ingestcmd"
 	"waybill/hwtest"
 	"waybill/incremental"
+	"waybill/incremental/journal/fanotify"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/keys"
@@ -28,6 +29,7 @@ var rules = slices.Concat([]cli.Rule{
 	{Is: machine.ErrNotRegistered, Code: cli.NoVault, Hint: "register it with `waybill register CREDENTIALS`, or say with --state where its state is"},
 	{Is: machine.ErrRegistered, Code: cli.Failed, Hint: "one state directory is one machine; say with --state where another one shall live"},
 	{Is: machine.ErrBusy, Code: cli.Busy, Hint: "wait until it has ended, then try again"},
+	{Is: fanotify.ErrRunning, Code: cli.Busy, Hint: "one is enough: stop it to start it with other paths"},
 	{Is: machine.ErrOtherVault, Code: cli.NoVault, Hint: "the vault was replaced, or these credentials are for another one; its operator knows"},
 	{Is: seed.ErrSeeded, Code: cli.Failed, Hint: "`waybill backup` goes on from it, over the network"},
 	{Is: seed.ErrNextDisk, Code: cli.NextDisk, Hint: "mount the next disk, then `waybill seed --resume --to DISK`; what is full need not be connected"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"waybill/incremental/volumes"
@@ -65,18 +66,23 @@ func found(mode, reason string, volumes []volumeLine) string {
 			how += ", " + volumes[0].Reason
 		}
 	}
-	if n := misses(volumes); n > 0 {
-		how += ", " + cli.Counted(int64(n), "change") + " missed"
-	}
-	return how
+	return how + judged(volumes)
 }
 
-// misses is how many changes the journals had not named.
-func misses(volumes []volumeLine) (n int) {
+// judged tells what a sweep found out about the journals.
+func judged(volumes []volumeLine) string {
+	n, swept := 0, false
 	for _, v := range volumes {
 		n += v.Misses
+		swept = swept || strings.HasPrefix(v.Reason, "swept")
 	}
-	return n
+	switch {
+	case n > 0:
+		return ", " + cli.Counted(int64(n), "change") + " missed"
+	case swept:
+		return "; nothing was missed"
+	}
+	return ""
 }
 
 // writeVolumes writes a line for each volume, when there are several: of one, all is said.

@@ -15,7 +15,8 @@ import (
 func TestFound(t *testing.T) {
 	optimised := volumeLine{Path: "/", Mode: catalog.Optimised, Journal: "btrfs"}
 	wrapped := volumeLine{Path: "C:", Mode: catalog.Unoptimised, Journal: "usn", Reason: "journal wrapped"}
-	sweep := volumeLine{Path: "/home", Mode: catalog.Unoptimised, Journal: "fanotify", Reason: "sweep", Misses: 3}
+	sweep := volumeLine{Path: "/home", Mode: catalog.Unoptimised, Journal: "fanotify", Reason: "swept, as was asked for", Misses: 3}
+	sound := volumeLine{Path: "/srv", Mode: catalog.Unoptimised, Journal: "fanotify", Reason: "swept, as was asked for"}
 	for _, tt := range []struct {
 		name, mode, want string
 		volumes          []volumeLine
@@ -27,6 +28,7 @@ func TestFound(t *testing.T) {
 		{"one scanned", "scan", "unoptimised, journal wrapped", []volumeLine{wrapped}},
 		{"all scanned for one reason", "scan", "unoptimised, journal wrapped", []volumeLine{wrapped, wrapped}},
 		{"all scanned for several reasons", "scan", "unoptimised, 3 changes missed", []volumeLine{wrapped, sweep}},
+		{"a sweep that found nothing", "scan", "unoptimised, swept, as was asked for; nothing was missed", []volumeLine{sound}},
 		{"some scanned", "scan", "optimised on 1 of 3 volumes, 3 changes missed", []volumeLine{wrapped, optimised, sweep}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
