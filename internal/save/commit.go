@@ -205,10 +205,21 @@ func sealRecord(r Reference, to ...age.Recipient) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// beforeAll is a moment before anything was read: of a volume that is held still, before it was.
+func (s *session) beforeAll() time.Time {
+	first := s.started
+	for i := range s.cfg.Volumes {
+		if c := s.cfg.Volumes[i].Record.Cursor; c != nil && !c.Taken.IsZero() && c.Taken.Before(first) {
+			first = c.Taken
+		}
+	}
+	return first
+}
+
 // point makes the record.
 func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	p := &catalog.Point{State: state, Host: s.cfg.Host, Started: s.started.UTC(), Ended: s.cfg.Now().UTC(),
-		Settled: s.started.UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem, LeftOut: s.cfg.leftOut(),
+		Settled: s.beforeAll().UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem, LeftOut: s.cfg.leftOut(),
 		Root: root.Append(nil), Mode: catalog.First, Reason: s.cfg.Reason, Selection: s.cfg.Selection}
 	if b := s.cfg.Base; b != nil {
 		p.Mode, p.Base = catalog.Scanned, &b.ID

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"waybill/internal/catalog"
 	"waybill/internal/save"
 )
 
@@ -43,6 +44,21 @@ func TestYoungFilesAreReadAgain(t *testing.T) {
 		if s := m.save(nil, root).Point.Stats; s.ReadBytes != 0 {
 			t.Errorf("a file of %v, the third time: %+v", test.age, s)
 		}
+	}
+}
+
+// The same for a volume that was held still before the backup began: what was young then may have changed right after.
+func TestYoungFilesOfASnapshot(t *testing.T) {
+	m, root := newMemory(t), t.TempDir()
+	write(t, root+"/file", noise(1000, 1))
+	born := ctime(t, root+"/file")
+	taken := &catalog.JournalCursor{Kind: "test", Taken: born.Add(10 * time.Millisecond)}
+	m.save(func(c *save.Config) {
+		at(born.Add(time.Hour))(c)
+		c.Volumes = []save.Volume{{Path: root, Record: catalog.Volume{Cursor: taken}}}
+	}, root)
+	if s := m.save(at(born.Add(2*time.Hour)), root).Point.Stats; s.ReadBytes == 0 {
+		t.Errorf("it was not read again: %+v", s)
 	}
 }
 
