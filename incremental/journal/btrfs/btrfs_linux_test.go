@@ -345,11 +345,13 @@ func TestChanges(t *testing.T) {
 				run(t, "btrfs", "subvolume", "create", in("nested"))
 			}
 			ok(t, os.Link(in("old"), in("sub/linked")))
-			write(t, in("many/0"), data)
-			for i := range 200 { // more than one item has room for
-				ok(t, os.Link(in("many/0"), fmt.Sprintf("%s%d-%s", in("many/"), i+1, strings.Repeat("long", 50))))
+			if strings.Contains(name, "many") {
+				write(t, in("many/0"), data)
+				for i := range 200 { // more than one item has room for
+					ok(t, os.Link(in("many/0"), fmt.Sprintf("%s%d-%s", in("many/"), i+1, strings.Repeat("long", 50))))
+				}
+				ok(t, os.Link(in("many/0"), in("many/7")))
 			}
-			ok(t, os.Link(in("many/0"), in("many/7")))
 			run(t, "sync", "-f", top)
 			before, _ := hold(t, v, nil)
 			do(t)

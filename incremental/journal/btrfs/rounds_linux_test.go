@@ -13,9 +13,9 @@ import (
 // Led by the generations, the engine finds what a scan finds.
 func TestRounds(t *testing.T) {
 	for name, o := range map[string]journaltest.Options{
-		"plain": {Rounds: 60},
-		"large": {Seed: 1000, Rounds: 20, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
-		"subvolumes": {Seed: 3000, Rounds: 20, Edit: func(tree string, seed uint64) []string {
+		"plain": {Rounds: 30},
+		"large": {Seed: 1000, Rounds: 8, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
+		"subvolumes": {Seed: 3000, Rounds: 15, Edit: func(tree string, seed uint64) []string {
 			sub := fmt.Sprintf("%s/sub%d", tree, seed%5)
 			if os.Remove(sub) == nil {
 				return []string{"removed " + sub}
@@ -23,7 +23,7 @@ func TestRounds(t *testing.T) {
 			run(t, "btrfs", "subvolume", "create", sub)
 			return []string{"created " + sub}
 		}},
-		"wild": {Seed: 2000, Rounds: 20, Edits: 60},
+		"wild": {Seed: 2000, Rounds: 8, Edits: 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Volume = mounted(t, 512<<20)
