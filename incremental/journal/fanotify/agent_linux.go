@@ -103,7 +103,7 @@ func (a *agent) listen() error {
 	return viaShortPath(name, func(short string) (err error) {
 		a.socket, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
 		if err == nil {
-			a.socket.SetUnlinkOnClose(false) // the next agent may have made its own by then
+			a.socket.SetUnlinkOnClose(false) // by its short path, perhaps
 		}
 		return err
 	})
@@ -134,6 +134,9 @@ func (a *agent) close() {
 	}
 	unix.Close(a.mounts)
 	a.socket.Close()
+	if err := os.Remove(socketPath(a.o.StateDir)); err != nil { // while nobody else can have made it
+		a.o.Log("%v", err)
+	}
 	a.lock.Close()
 }
 

@@ -27,8 +27,13 @@ func mapped(t *testing.T, path string) []byte {
 	b, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	must(t, err)
 	must(t, f.Close())
-	t.Cleanup(func() { _ = unix.Munmap(b) })
+	t.Cleanup(func() { _ = unix.Munmap(b) }) // EINVAL if it was already
 	return b
+}
+
+func unmap(t *testing.T, b []byte) {
+	t.Helper()
+	must(t, unix.Munmap(b))
 }
 
 func wantFile(t *testing.T, d *journal.Dirty, path string, named, read, kept bool) {

@@ -132,3 +132,35 @@ func measureAgent(b *testing.B, stateDir, v string, pid int, m map[string][]floa
 	m["agent-rss-MiB"] = append(m["agent-rss-MiB"], rss/1024)
 	return cpu
 }
+
+// BenchmarkChanges asks for 100 changed files of 100,000.
+func BenchmarkChanges(b *testing.B) {
+	for _, kind := range kinds[:2] {
+		b.Run(kind, func(b *testing.B) {
+			needRoot(b)
+			top := memory(b)
+			v := filepath.Join(top, "volume")
+			must(b, os.Mkdir(v, 0o755))
+			img := filepath.Join(top, "image")
+			must(b, os.WriteFile(img, nil, 0o600))
+			must(b, os.Truncate(img, 2<<30))
+			run(b, "mkfs."+kind, "-q", img)
+			mountHere(b, loop(b, img), v, kind, "")
+			run(b, "tar", "xf", tinyFiles(b, top), "-C", v)
+			s := b.TempDir()
+			start(b, Options{StateDir: s, Mounts: []string{v}})
+			j := open4(b, s, v)
+			for b.Loop() {
+				b.StopTimer()
+				from := now(b, j)
+				for i := range 100 {
+					write(b, fmt.Sprintf("%s/%d/file%d", v, i*20, i*1000), "changed")
+				}
+				b.StartTimer()
+				if d := changed(b, j, from); len(d.Dirs) != 100 {
+					b.Fatalf("%d directories", len(d.Dirs))
+				}
+			}
+		})
+	}
+}
