@@ -33,7 +33,7 @@ func Run(ctx context.Context, o Options) error {
 	if len(a.watches) == 0 {
 		o.Log("nothing to watch yet in %q", o.Mounts)
 	}
-	if err := o.Systemd.send("READY=1", -1); err != nil {
+	if err := o.Systemd.send("READY=1"); err != nil {
 		o.Log("%v", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -141,7 +141,7 @@ func (a *agent) close() {
 }
 
 const (
-	heartbeatEvery = 10 * time.Second
+	heartbeatEvery = 30 * time.Second
 
 	// The kernel looks for an event to merge a new one with among those that are waiting. When more than muchPerSecond come,
 	// that costs whoever writes more than it costs to look more often. Measured with tar: 20 ms are best.
@@ -251,7 +251,7 @@ func (a *agent) take(m mountpoint) error {
 		return err
 	}
 	if err := a.begin(w); err != nil {
-		return errors.Join(err, w.alive.Close())
+		return errors.Join(err, w.busy.Close())
 	}
 	a.watches[id] = w
 	a.o.Log("watching %s (%s)", m.path, m.fileSystem)
@@ -260,18 +260,14 @@ func (a *agent) take(m mountpoint) error {
 
 // begin has a file system watched for the first time by this agent: with the journal of a former one, if it can go on.
 func (a *agent) begin(w *watch) error {
-	for _, group := range a.o.Systemd.inherit(w.groupName()) {
-		if w.group >= 0 {
-			unix.Close(group)
-			continue
-		}
-		err := w.adopt(group)
+	if fds := a.o.Systemd.inherit(w.groupName()); len(fds) > 0 {
+		err := w.adopt(fds)
 		if err == nil {
 			a.o.Log("%s: going on with the former agent's journal", w.mount.path)
 			return nil
 		}
 		a.o.Log("%s: the former agent's journal can't go on: %v", w.mount.path, err)
-		unix.Close(group)
+		closeAll(fds)
 	}
 	w.orphaned()
 	return w.start()

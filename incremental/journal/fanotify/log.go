@@ -77,7 +77,8 @@ func (l *log) first() uint64 { return l.segments[0] }
 
 // append adds a frame. After an error the log must not be used any more.
 func (l *log) append(payload []byte) error {
-	if l.next-l.segments[len(l.segments)-1] >= uint64(l.max/segmentsPerLog) {
+	size := l.next - l.segments[len(l.segments)-1]
+	if size > 0 && size+frameHeader+uint64(len(payload)) > uint64(l.max/segmentsPerLog) {
 		if err := l.segment(); err != nil {
 			return err
 		}

@@ -71,7 +71,7 @@ func TestLog(t *testing.T) {
 		}
 		ends = append(ends, l.next)
 	}
-	if held := l.next - l.first(); held > 5000 || held < 3000 {
+	if held := l.next - l.first(); held > 4096 || held < 3000 {
 		t.Errorf("a log of at most 4096 bytes has %d", held)
 	}
 	for i, from := range ends {

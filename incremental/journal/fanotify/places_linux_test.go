@@ -84,6 +84,35 @@ func TestOwnFiles(t *testing.T) {
 	}
 	d := changed(t, j, from)
 	mustCover(t, before, scan(t, v), d)
+	var st, later unix.Stat_t // and nothing is written while nothing is to be told
+	logs, err := filepath.Glob(j.dir + "/*")
+	must(t, err)
+	for _, name := range append(logs, j.dir) {
+		must(t, unix.Stat(name, &st))
+		time.Sleep(30 * time.Millisecond)
+		must(t, unix.Stat(name, &later))
+		if st != later {
+			t.Errorf("%s is written all the time", name)
+		}
+	}
+}
+
+// What is done again and again is told once for each backup.
+func TestRepeats(t *testing.T) {
+	v, j, _ := watched(t, Options{Every: time.Millisecond})
+	from := now(t, j)
+	for range 100 {
+		appendTo(t, v+"/file")
+		time.Sleep(time.Millisecond)
+	}
+	to := now(t, j)
+	if size := to.Position - from.Position; size > 500 {
+		t.Errorf("100 writes to a file take %d bytes of log", size)
+	}
+	appendTo(t, v+"/file")
+	if !names(t, changed(t, j, to), v+"/file") {
+		t.Error("a write after the next backup is not told")
+	}
 }
 
 // The same by a kernel before 5.17, which tells less.
@@ -217,7 +246,7 @@ func TestOverlay(t *testing.T) {
 
 func appendTo(t *testing.T, path string) {
 	t.Helper()
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
 	must(t, err)
 	_, err = f.WriteString("x")
 	must(t, err)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// send sends a message, with a descriptor if fd isn't negative. It does nothing without systemd.
-func (s *Systemd) send(message string, fd int) error {
+// send sends a message, with descriptors. It does nothing without systemd.
+func (s *Systemd) send(message string, fds ...int) error {
 	if s == nil || s.notify == "" {
 		return nil
 	}
@@ -17,8 +17,8 @@ func (s *Systemd) send(message string, fd int) error {
 	}
 	defer unix.Close(socket)
 	var rights []byte
-	if fd >= 0 {
-		rights = unix.UnixRights(fd)
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
 	}
 	if err := unix.Sendmsg(socket, []byte(message), rights, &unix.SockaddrUnix{Name: s.notify}, 0); err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
@@ -26,14 +26,14 @@ func (s *Systemd) send(message string, fd int) error {
 	return nil
 }
 
-// keep has systemd keep a descriptor for the next agent.
-func (s *Systemd) keep(name string, fd int) error {
-	return s.send("FDSTORE=1\nFDNAME="+name, fd)
+// keep has systemd keep descriptors for the next agent: all of them or none.
+func (s *Systemd) keep(name string, fds ...int) error {
+	return s.send("FDSTORE=1\nFDNAME="+name, fds...)
 }
 
 // forget has systemd close what it keeps under a name. If it doesn't, the next agent will.
 func (s *Systemd) forget(name string) {
-	_ = s.send("FDSTOREREMOVE=1\nFDNAME="+name, -1)
+	_ = s.send("FDSTOREREMOVE=1\nFDNAME=" + name)
 }
 
 // inherit returns the descriptors that were kept under a name, which are the caller's then.
@@ -55,10 +55,14 @@ func (s *Systemd) closeInherited() {
 		return
 	}
 	for name, list := range s.inherited {
-		for _, fd := range list {
-			unix.Close(fd)
-		}
+		closeAll(list)
 		s.forget(name)
 	}
 	clear(s.inherited)
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }

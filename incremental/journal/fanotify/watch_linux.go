@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,16 +24,15 @@ import (
 //
 //	journal.json           the history
 //	JOURNAL-POSITION.log   the segments of the log
-//	alive                  one byte: 1 while events were taken out of the kernel's queue and aren't in the log yet. The file's
-//	                       modification time tells when the agent was there last
+//	alive                  an empty file, whose modification time tells when the agent was there last
 type watch struct {
 	o     *Options
 	dir   string
 	mount mountpoint
 	boot  string
 
-	group   int // fanotify's descriptor; -1: the file system is not watched now
-	alive   *os.File
+	group   int      // fanotify's descriptor; -1: the file system is not watched now
+	busy    *os.File // in memory, one byte: 1 while events were taken out of the kernel's queue and aren't in the log yet
 	history *history
 	log     *log   // nil: no journal goes on
 	failure string // why none could be begun
@@ -57,8 +57,12 @@ func openWatch(o *Options, dir string, m mountpoint, boot string) (*watch, error
 		return nil, err
 	}
 	w.history.Volume, w.history.FileSystem = filepath.Base(dir), m.fileSystem
-	w.alive, err = os.OpenFile(filepath.Join(dir, "alive"), os.O_CREATE|os.O_RDWR, 0o600)
-	return w, err
+	fd, err := unix.MemfdCreate("waybill-busy", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	w.busy = os.NewFile(uintptr(fd), "busy")
+	return w, nil
 }
 
 // mark has the kernel tell of the file system.
@@ -343,14 +347,14 @@ func (w *watch) start() error {
 		return err
 	}
 	w.o.Systemd.forget(w.groupName())
-	if err := w.o.Systemd.keep(w.groupName(), w.group); err != nil {
+	if err := w.o.Systemd.keep(w.groupName(), w.group, int(w.busy.Fd())); err != nil {
 		w.o.Log("%s: %v", w.mount.path, err)
 	}
 	if c := w.history.last(); c != nil && c.Unmounted {
 		c.Reason, c.Unmounted = between("the file system was unmounted", c.Ended, w.o.Now()), false
 	}
 	w.tryBegin()
-	return nil
+	return w.heartbeat()
 }
 
 // setBusy notes whether events may be lost if the agent is killed now.
@@ -359,7 +363,7 @@ func (w *watch) setBusy(busy bool) error {
 	if busy {
 		b[0] = 1
 	}
-	_, err := w.alive.WriteAt(b, 0)
+	_, err := w.busy.WriteAt(b, 0)
 	return err
 }
 
@@ -373,12 +377,18 @@ func (w *watch) close() error {
 	if w.log != nil {
 		err = errors.Join(err, w.log.close())
 	}
-	return errors.Join(err, w.heartbeat(), w.alive.Sync(), w.alive.Close())
+	return errors.Join(err, w.heartbeat(), w.busy.Close())
 }
+
+func (w *watch) alive() string { return filepath.Join(w.dir, "alive") }
 
 func (w *watch) heartbeat() error {
 	now := w.o.Now()
-	return os.Chtimes(w.alive.Name(), now, now)
+	err := os.Chtimes(w.alive(), now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.WriteFile(w.alive(), nil, 0o600)
+	}
+	return err
 }
 
 func (w *watch) status() Volume {
@@ -396,24 +406,36 @@ func (w *watch) groupName() string { return groupPrefix + w.history.Volume }
 
 const groupPrefix = "waybill-"
 
-// adopt goes on with the journal of an agent that is no more, whose descriptor systemd kept. It returns an error if that can't be.
-func (w *watch) adopt(group int) error {
+// adopt goes on with the journal of an agent that is no more, by the descriptors that systemd kept, which are the watch's then. It returns an
+// error if that can't be.
+func (w *watch) adopt(fds []int) error {
 	c := w.history.last()
 	if c == nil || !c.Ended.IsZero() || c.Boot != w.boot {
 		return errors.New("its journal has ended")
 	}
-	if !markedOn(group, w.mount.device) {
+	group, busy := -1, -1
+	for _, fd := range fds {
+		if markedOn(fd, w.mount.device) {
+			group = fd
+		} else if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil { // only memory has seals
+			busy = fd
+		}
+	}
+	if group < 0 || busy < 0 || len(fds) != 2 {
 		return errors.New("the file system is another")
 	}
 	b := make([]byte, 1)
-	if _, err := w.alive.ReadAt(b, 0); err != nil || b[0] != 0 {
+	if _, err := unix.Pread(busy, b, 0); err != nil || b[0] != 0 {
 		return errors.New("the agent was stopped in the middle of a change to its log")
 	}
 	l, err := resumeLog(w.dir, c.ID, w.o.MaxLog)
 	if err != nil {
 		return err
 	}
-	w.group, w.log = group, l
+	if err := w.busy.Close(); err != nil {
+		return err
+	}
+	w.group, w.log, w.busy = group, l, os.NewFile(uintptr(busy), "busy")
 	w.payload = append(w.payload[:0], payloadEvents)
 	return nil
 }
@@ -425,7 +447,7 @@ func (w *watch) orphaned() {
 		return
 	}
 	from := c.Started
-	if info, err := w.alive.Stat(); err == nil {
+	if info, err := os.Stat(w.alive()); err == nil {
 		from = info.ModTime()
 	}
 	hint := ""
