@@ -5,7 +5,8 @@
 //	root, err := v.Lookup(v.Root())
 //	err = v.List(v.Root(), func(e *ntfs.DirEntry) error { ... })
 //	err = v.Each(ctx, func(r *ntfs.Record) error { ... })    // all files, in the order of the master file table
-//	s, err := v.OpenStream(frn, "")                          // the file's data; "$J", "Zone.Identifier" ... are others
+//	s, err := v.OpenStream(frn, "$J")                        // a stream; "" is the file's data
+//	d, err := r.OpenData()                                   // the same, also of files that Windows compresses as a whole
 //
 // What is read is what the disk says. Windows keeps changes in memory and in $LogFile for a while, so the volume should be
 // unmounted, or be a snapshot that the file system was told of; [Volume.State] says whether it looks so. The package

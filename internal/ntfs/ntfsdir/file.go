@@ -14,12 +14,11 @@ import (
 type file struct {
 	d    *dir
 	t    target
-	data *ntfs.Stream // nil for what has none
+	data ntfs.Data // nil for what has none
 }
 
-// What Windows alone, or not even that, can read.
+// What Windows alone can read, or nobody here.
 var (
-	errPacked  = errors.New("it is compressed by Windows as a whole (compact /exe), which isn't read here")
 	errDedup   = errors.New("it is deduplicated: only Windows with that feature can put it together")
 	errOffline = errors.New("its content is stored elsewhere")
 )
@@ -37,17 +36,23 @@ func (d *dir) Open(name []byte) (source.FileBackend, error) {
 	return f, nil
 }
 
-func (f *file) open() (err error) {
+func (f *file) open() error {
 	if f.t.stream != nil {
-		f.data, err = f.t.Open(string(f.t.stream.Name))
+		s, err := f.t.Open(string(f.t.stream.Name))
+		if err == nil {
+			f.data = s
+		}
 		return err
 	}
 	if err := elsewhere(f.t.Record); err != nil {
 		return err
 	}
-	f.data, err = f.t.Open("")
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // a file without data is empty
+	data, err := f.t.OpenData()
+	switch {
+	case err == nil:
+		f.data = data
+	case errors.Is(err, fs.ErrNotExist) && f.t.Data() == nil:
+		return nil // a file without data is empty
 	}
 	return err
 }
@@ -55,8 +60,6 @@ func (f *file) open() (err error) {
 // elsewhere says why the data of a file isn't in its stream of data, which reads as zeros then.
 func elsewhere(r *ntfs.Record) error {
 	switch {
-	case r.ReparseTag == ntfs.TagWOF:
-		return errPacked
 	case r.ReparseTag == ntfs.TagDedup:
 		return errDedup
 	case r.Standard.Attributes&(ntfs.AttrOffline|ntfs.AttrRecallOnData|ntfs.AttrRecallOnOpen) != 0 && r.Data() != nil && r.Data().Sparse:
@@ -66,7 +69,9 @@ func elsewhere(r *ntfs.Record) error {
 }
 
 // hidden says whether a stream is only there to hold what is seen as the file's data.
-func hidden(*ntfs.Record, *ntfs.StreamInfo) bool { return false }
+func hidden(r *ntfs.Record, s *ntfs.StreamInfo) bool {
+	return r.ReparseTag == ntfs.TagWOF && string(s.Name) == ntfs.PackedStream
+}
 
 func (f *file) Stat() (source.Stat, error) { return f.d.statTarget(f.t), nil }
 

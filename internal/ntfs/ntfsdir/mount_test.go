@@ -464,3 +464,69 @@ func TestSameAsMounted(t *testing.T) {
 		})
 	}
 }
+
+// Files that Windows compresses as a whole are read as it shows them: what they are made of is no one's business.
+func TestPackedAsAWhole(t *testing.T) {
+	image := ntfstest.Make(t, 16<<20)
+	top, unmount := ntfstest.Mount(t, image, "streams_interface=windows")
+	const size = 340012
+	for i, name := range []string{"xpress4k", "lzx", "xpress8k", "xpress16k"} {
+		raw, err := os.ReadFile("../testdata/" + name)
+		path := filepath.Join(top, name)
+		point := binary.LittleEndian.AppendUint32(nil, ntfs.TagWOF)
+		for _, n := range []uint32{16, 1, 2, 1, uint32(i)} {
+			point = binary.LittleEndian.AppendUint32(point, n)
+		}
+		err = errors.Join(err, os.WriteFile(path, nil, 0o644), os.Truncate(path, size), os.WriteFile(path+":"+ntfs.PackedStream, raw, 0o644),
+			os.WriteFile(path+":other", []byte("other"), 0o644), unix.Lsetxattr(path, source.NTFSReparse, point, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tag := range map[string]uint32{"deduplicated": ntfs.TagDedup, "archive": ntfs.TagWOF} {
+		path := filepath.Join(top, name)
+		point := append(binary.LittleEndian.AppendUint32(nil, tag), 16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
+		if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, size), unix.Lsetxattr(path, source.NTFSReparse, point, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unmount()
+	_, d := open(t, image)
+	var l source.Listing
+	if err := d.List(&l); err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	for i := range l.Len() {
+		name := string(l.Name(i))
+		f, err := d.Open(l.Name(i))
+		switch {
+		case name == "deduplicated" || name == "archive":
+			if err == nil {
+				t.Error(name, "could be opened")
+			}
+			continue
+		case err != nil:
+			t.Fatal(name, err)
+		case strings.Contains(name, ":"):
+			if !strings.HasSuffix(name, ":other") {
+				t.Error(name, "is listed")
+			}
+			continue
+		}
+		b, err := io.ReadAll(f)
+		if want == nil {
+			want = b
+		}
+		if err != nil || len(b) != size || !bytes.Equal(b, want) || f.Opened().Sparse() {
+			t.Errorf("%s: %d bytes, %v, %+v", name, len(b), err, f.Opened())
+		}
+		list, err := f.Xattrs(nil)
+		if err != nil || slices.ContainsFunc(list, func(x source.Xattr) bool { return string(x.Name) == source.NTFSReparse }) {
+			t.Errorf("%s: %v, %v", name, list, err)
+		}
+	}
+	if l.Len() != 10 {
+		t.Error(l.Len(), "entries")
+	}
+}
