@@ -89,7 +89,7 @@ func everything(t testing.TB, top string) {
 	}
 	// Fragments: two files that grow in turn, on a volume where holes of one cluster are left.
 	frag, other := filepath.Join(top, "fragmented"), filepath.Join(top, "other")
-	for i := range 400 {
+	for i := range 200 {
 		name := frag
 		if i%2 == 1 {
 			name = other
@@ -121,7 +121,7 @@ func everything(t testing.TB, top string) {
 	sparse("holes", 60<<20, 1<<20, 7<<20+123, 50<<20)
 	sparse("hole last", 3<<20, 0)
 	var many []int64
-	for i := range int64(1000) { // an attribute list
+	for i := range int64(600) { // an attribute list
 		many = append(many, i*32768+i%7*1024)
 	}
 	sparse("many holes", 40<<20, many...)
@@ -176,16 +176,16 @@ func everything(t testing.TB, top string) {
 		set(name, "system.ntfs_attrib", []byte{byte(attrib), byte(attrib >> 8), 0, 0})
 		set(name, "system.ntfs_crtime", []byte{byte(i), 2, 3, 4, 5, 6, 0xd5, 1})
 	}
-	for i := range 100 {
+	for i := range 40 {
 		name := fmt.Sprintf("security/%d", i)
 		write(name, nil)
 		set(name, "system.ntfs_acl", descriptor(uint32(i)))
 	}
 	// Many names.
-	for i := range 1500 {
+	for i := range 900 {
 		write(fmt.Sprintf("wide/%s%d", strings.Repeat("file", i%20), i), nil)
 	}
-	for i := 0; i < 1500; i += 3 {
+	for i := 0; i < 900; i += 3 {
 		if err := os.Remove(filepath.Join(top, fmt.Sprintf("wide/%s%d", strings.Repeat("file", i%20), i))); err != nil {
 			t.Fatal(err)
 		}
@@ -442,7 +442,6 @@ func TestSameAsMounted(t *testing.T) {
 	for name, args := range map[string][]string{
 		"usual":          nil,
 		"small clusters": {"-c", "512"},
-		"big clusters":   {"-c", "65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			image := ntfstest.Make(t, 256<<20, args...)
@@ -528,5 +527,54 @@ func TestPackedAsAWhole(t *testing.T) {
 	}
 	if l.Len() != 10 {
 		t.Error(l.Len(), "entries")
+	}
+}
+
+// A full volume where every other cluster became free: the master file table goes on in so many places that they don't fit into its own record.
+func TestScatteredTable(t *testing.T) {
+	image := ntfstest.Make(t, 24<<20, "-z", "1", "-c", "4096")
+	top, unmount := ntfstest.Mount(t, image, "big_writes")
+	make := func(dir string, size, most int) (n int) {
+		if err := os.Mkdir(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for n < most && os.WriteFile(filepath.Join(top, dir, fmt.Sprint(n)), bytes.Repeat([]byte{'x'}, size), 0o644) == nil {
+			n++
+		}
+		return n
+	}
+	for n := make("data", 4096, 10000) - 1; n >= 0; n -= 2 {
+		if err := os.Remove(filepath.Join(top, "data", fmt.Sprint(n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make("empty", 0, 9000)
+	unmount()
+	v, d := open(t, image)
+	files := 0
+	err := v.Each(t.Context(), func(r *ntfs.Record) error {
+		if r.FRN.Record() >= ntfs.FirstUser+3 { // behind $Quota, $ObjId and $Reparse
+			files++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(ntfstest.Run(t, "ntfsinfo", "-v", "-i", "0", image), "$ATTRIBUTE_LIST") {
+		t.Error("the table isn't as scattered as it should be")
+	}
+	n, _ := walk(d, 0, func(name string, err error) { t.Errorf("%s: %v", name, err) })
+	top, _ = ntfstest.Mount(t, image, "ro")
+	for _, dir := range []string{"data", "empty"} {
+		list, err := os.ReadDir(filepath.Join(top, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n -= 1 + len(list)
+		files -= 1 + len(list)
+	}
+	if n != 0 || files != 0 {
+		t.Errorf("ntfs-3g has %d entries less, %d records less", n, files)
 	}
 }
