@@ -28,6 +28,7 @@ type Info struct {
 	Wide        bool   // ids have 128 bits
 	Still       bool   // nothing changes while it is open
 	Tracks      bool   // changed ranges are recorded, when a file is closed
+	Limited     bool   // not all records are shown, for want of privileges: of use for a status only
 	Unsettled   bool   // the volume was in use when its image was taken: what it last did may not be in the image, though the journal tells of it
 }
 
@@ -35,7 +36,7 @@ type Info struct {
 type File struct {
 	Directory bool
 	Names     []Name   // all of them, unless More
-	More      bool     // it has other names that could not be listed
+	More      bool     // it may have other names, and streams, which could not be listed
 	Streams   [][]byte // names of its streams, but for its data's; WTF-8
 }
 

@@ -166,14 +166,14 @@ func (f *fold) place(id ID, c *change, file *File) {
 		parent := f.fold(name.Parent)
 		f.d.Name(parent, name.Name)
 		f.nameStreams(name, file)
-		if c.reasons&onStreams != 0 {
+		if c.reasons&onStreams != 0 || file.More {
 			f.d.List(parent)
 		}
 	}
 	if file.More {
 		f.d.Link(n)
 	}
-	if c.reasons&(onStreams|fileDelete) != 0 || len(file.Streams) > 0 && c.reasons&(renameOld|renameNew|hardLinkChange) != 0 {
+	if file.More || c.reasons&(onStreams|fileDelete) != 0 || len(file.Streams) > 0 && c.reasons&(renameOld|renameNew|hardLinkChange) != 0 {
 		f.listParents(c) // for the streams it had, under the names it had
 	}
 	if file.Directory {
@@ -254,11 +254,17 @@ func (f *fold) climbFrom(id ID, file *File) (gone bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("looking up directory %x: %w", at.Low, err)
 		}
+		if len(file.Names) == 0 && file.More {
+			return false, fmt.Errorf("directory %x may not be looked at", at.Low)
+		}
 		if len(file.Names) == 0 {
 			return false, nil // deleted, but in use
 		}
 		if at == id {
 			f.nameStreams(file.Names[0], file)
+			if file.More {
+				f.d.List(f.fold(file.Names[0].Parent))
+			}
 		}
 		at = file.Names[0].Parent
 		if !f.d.Lead(f.fold(at)) {

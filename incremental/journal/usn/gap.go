@@ -107,16 +107,25 @@ func gap(ctx context.Context, err error) error {
 	return &journal.Gap{Reason: fmt.Sprintf("the journal can't be read: %v", err)}
 }
 
-// What Windows answers, and winErrors' keys.
+// What Windows answers: WinError.h.
 const (
 	errInvalidFunction  = 1
+	errFileNotFound     = 2
+	errPathNotFound     = 3
 	errAccessDenied     = 5
+	errSharingViolation = 32
+	errHandleEOF        = 38
 	errNotSupported     = 50
 	errInvalidParameter = 87
+	errMoreData         = 234
+	errDeletePending    = 303
+	errNotFound         = 1168
 	errDeleteInProgress = 1178
 	errNotActive        = 1179
 	errEntryDeleted     = 1181
 )
+
+const noJournal = "the volume has no change journal"
 
 // gapOf returns the gap that an error number of Windows means, when it was asked for a journal or its records; else nil.
 func gapOf(number uint32) error {
@@ -125,12 +134,10 @@ func gapOf(number uint32) error {
 		return &journal.Gap{Reason: "the file system keeps no change journal", Hint: "NTFS and ReFS do, on Windows"}
 	case errAccessDenied:
 		return &journal.Gap{Reason: "the journal may not be read", Hint: "run as administrator"}
-	case errInvalidParameter: // the id is of a journal that is no more
-		return recreated()
 	case errDeleteInProgress:
 		return &journal.Gap{Reason: "the journal is being deleted", Hint: "Windows goes on with that in the background; then: waybill journal create"}
 	case errNotActive:
-		return &journal.Gap{Reason: "the volume has no change journal", Hint: "waybill journal create"}
+		return &journal.Gap{Reason: noJournal, Hint: "waybill journal create"}
 	case errEntryDeleted:
 		return wrapped()
 	}

@@ -52,17 +52,17 @@ const (
 
 	// Options of mounting.
 	plain  = "permissions,streams_interface=windows"
-	system = plain + ",show_sys_files"
+	hidden = plain + ",show_sys_files"
 )
 
 func mount(t *testing.T) *mounted {
 	m := &mounted{t: t, image: ntfstest.Make(t, 64<<20, "-c", "4096"), log: newModel(2)}
 	m.log.log = make([]byte, purged)
 	var unmount func()
-	m.dir, unmount = ntfstest.Mount(t, m.image, system) // skips the test where it can't
+	m.dir, unmount = ntfstest.Mount(t, m.image, hidden) // skips the test where it can't
 	unmount()
 	t.Cleanup(m.unmount)
-	m.remount(system)
+	m.remount(hidden)
 	// Nothing may be created in $Extend, but what is there already may be moved in.
 	m.must(os.WriteFile(filepath.Join(m.dir, "UJ"), nil, 0o600))
 	m.must(os.WriteFile(filepath.Join(m.dir, "UJ:$Max"), m.max(), 0o600))
@@ -141,7 +141,7 @@ func (m *mounted) record() {
 
 // write adds the records that are new.
 func (m *mounted) write() {
-	m.remount(system)
+	m.remount(hidden)
 	f, err := os.OpenFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$J"), os.O_WRONLY, 0)
 	m.must(err)
 	_, err = f.WriteAt(m.log.log[m.written:], int64(m.written))
@@ -338,7 +338,7 @@ func TestMountedGaps(t *testing.T) {
 	m.log.log = append(m.log.log, make([]byte, pageSize-len(m.log.log)%pageSize)...)
 	first := len(m.log.log)
 	m.log.write(&node{id: ID{Low: 99}}, Name{ID{Low: 5 | 5<<48}, []byte("y")}, basicInfoChange|closed)
-	m.remount(system)
+	m.remount(hidden)
 	f, err := os.OpenFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$J"), os.O_RDWR|os.O_TRUNC, 0)
 	m.must(err)
 	_, err = f.WriteAt(m.log.log[first:], int64(first))
@@ -348,7 +348,7 @@ func TestMountedGaps(t *testing.T) {
 	j = m.journal(t)
 	wantGap(t, j.Changes(t.Context(), from, now(t, j), &journal.Dirty{}), "journal wrapped")
 
-	m.remount(system)
+	m.remount(hidden)
 	m.log.info.ID++
 	m.must(os.WriteFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$Max"), m.max(), 0o600))
 	m.unmount()

@@ -25,6 +25,10 @@
 //
 // Changes by another system (ntfs-3g, ntfs3) write no records. A file that was changed before the first record the journal still has, and
 // was held open ever since, is not known to be open. Sweeps find both.
+//
+// Of a volume in use nothing is said to be what it was: what was only renamed when the journal was read may be written to before it is saved.
+//
+// BUG: what Windows is asked by OpenLive, Create and Resize was tested against its documentation and Wine, which has no journals.
 package usn
 
 import (
@@ -66,6 +70,9 @@ func (j *Journal) Now(ctx context.Context) (*journal.Cursor, error) {
 	info, err := j.dev.Query()
 	if err != nil {
 		return nil, gap(ctx, err)
+	}
+	if info.Limited {
+		return nil, gapOf(errAccessDenied)
 	}
 	c := &journal.Cursor{Kind: Kind, Volume: info.Volume, Journal: journalID(info.ID), Position: info.Next, Taken: j.now().UTC()}
 	if info.Unsettled {

@@ -298,7 +298,7 @@ func TestGaps(t *testing.T) {
 		{"too many open files", func(m *model, from *journal.Cursor) { from.Journal = "" }, "which files were open"},
 		{"not active", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errNotActive) }, "the volume has no change journal"},
 		{"wrapped while reading", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errEntryDeleted) }, "journal wrapped"},
-		{"id stale while reading", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errInvalidParameter) }, "journal re-created"},
+		{"id stale while reading", func(m *model, _ *journal.Cursor) { m.readErr = recreated() }, "journal re-created"},
 		{"deletion in progress", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errDeleteInProgress) }, "the journal is being deleted"},
 		{"no privilege", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errAccessDenied) }, "the journal may not be read"},
 		{"file system without one", func(m *model, _ *journal.Cursor) { m.readErr = gapOf(errInvalidFunction) }, "the file system keeps no change journal"},
