@@ -14,6 +14,9 @@ import (
 	"waybill/incremental/journal"
 )
 
+// maxFiles is how many changed files are kept: some 100 MB.
+const maxFiles = 1 << 19
+
 // A fold makes records into dirt. Names are noted as they come; what needs the files as they are now is done by resolve, at the end.
 type fold struct {
 	dev    Device
@@ -21,6 +24,7 @@ type fold struct {
 	d      *journal.Dirty
 	end    uint64 // records from here on are no matter of the cursor's open files
 	files  map[ID]*change
+	most   int           // of them; with more, what is dirty overflows, and only open files are kept
 	wide   map[uint64]ID // of ids that don't fold to themselves
 	tracks bool          // ranges are known to be tracked by now
 	moved  bool          // a late record renames a directory
@@ -42,8 +46,8 @@ type change struct {
 	tracked bool // ranges were tracked when it was opened
 }
 
-func newFold(dev Device, info Info, d *journal.Dirty, end uint64) *fold {
-	return &fold{dev: dev, info: info, d: d, end: end, files: map[ID]*change{}, wide: map[uint64]ID{}}
+func newFold(dev Device, info Info, d *journal.Dirty, end uint64, most int) *fold {
+	return &fold{dev: dev, info: info, d: d, end: end, most: most, files: map[ID]*change{}, wide: map[uint64]ID{}}
 }
 
 // start takes over what a cursor keeps.
@@ -69,7 +73,15 @@ func (f *fold) change(id ID) *change {
 
 // add folds a record.
 func (f *fold) add(r *Record) error {
+	if f.d.Overflow {
+		f.addOpen(r)
+		return nil
+	}
 	c := f.change(r.File)
+	if len(f.files) > f.most {
+		*f.d = journal.Dirty{Overflow: true}
+	}
+	defer f.shrink()
 	if r.Major == 4 {
 		f.tracks = true
 		c.addRanges(r)
@@ -97,6 +109,24 @@ func (f *fold) add(r *Record) error {
 	f.name = appendName(f.name[:0], r.Name)
 	f.d.Name(f.fold(r.Parent), f.name)
 	return nil
+}
+
+// shrink lets all go but open files, if there was too much.
+func (f *fold) shrink() {
+	if f.d.Overflow {
+		maps.DeleteFunc(f.files, func(_ ID, c *change) bool { return !c.open })
+	}
+}
+
+// addOpen only keeps track of which files are open.
+func (f *fold) addOpen(r *Record) {
+	switch {
+	case r.Major == 4 || r.USN >= f.end:
+	case r.Reason&closed != 0:
+		delete(f.files, r.File)
+	default:
+		f.files[r.File] = &change{open: true, streams: r.Reason&onStreams != 0}
+	}
 }
 
 // addLate takes note of what moved while files were being looked up.
@@ -133,7 +163,7 @@ func (f *fold) resolve(ctx context.Context) error {
 	var file File
 	for _, id := range sortedIDs(f.files) { // in the order of the file table
 		c := f.files[id]
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil || f.d.Overflow {
 			return err
 		}
 		if !c.left && c.reasons&^closed == 0 {

@@ -52,13 +52,14 @@ type Journal struct {
 	dev Device
 	buf []byte
 	now func() time.Time
+	max int // changed files
 }
 
 var _ journal.Journal = (*Journal)(nil)
 
 // New returns the journal that d finds, and owns d.
 func New(d Device) *Journal {
-	return &Journal{dev: d, buf: make([]byte, 256<<10), now: time.Now}
+	return &Journal{dev: d, buf: make([]byte, 256<<10), now: time.Now, max: maxFiles}
 }
 
 // Close closes the device.
@@ -109,7 +110,7 @@ func (j *Journal) Changes(ctx context.Context, from, to *journal.Cursor, d *jour
 // changes does it, with a from that was found good. The journal is followed on past to, to where it is when all was looked up: what was
 // moved since, in the live tree or before a snapshot of it, would be sought in the wrong place.
 func (j *Journal) changes(ctx context.Context, info Info, from, to *journal.Cursor, d *journal.Dirty) error {
-	f := newFold(j.dev, info, d, to.Position)
+	f := newFold(j.dev, info, d, to.Position, j.max)
 	f.start(from)
 	if err := j.each(ctx, info, from.Position, info.Next, f.add); err != nil {
 		return err

@@ -420,6 +420,31 @@ func TestManyOpen(t *testing.T) {
 	wantGap(t, j.Changes(t.Context(), c, now(t, j), &journal.Dirty{}), "which files were open")
 }
 
+// TestOverflow is more change than is kept: that is said, and open files are known all the same.
+func TestOverflow(t *testing.T) {
+	m := newModel(2)
+	left, closed := m.create(m.info.Root, "left", false), m.create(m.info.Root, "closed", false)
+	m.open(left)
+	m.open(closed)
+	j := m.journal()
+	j.max = 50
+	from := now(t, j)
+	wantGap(t, j.Changes(t.Context(), nil, from, &journal.Dirty{}), "first backup")
+	early := m.create(m.info.Root, "early", false)
+	m.open(early)
+	for i := range 100 {
+		m.create(m.info.Root, fmt.Sprint(i), false)
+	}
+	m.close(closed, closed.names[0])
+	late := m.create(m.info.Root, "late", false)
+	m.open(late)
+	to := now(t, j)
+	d := changes(t, j, from, to)
+	if want := []uint64{left.id.Low, early.id.Low, late.id.Low}; !d.Overflow || !slices.Equal(to.Open, want) {
+		t.Errorf("overflow %v, open %x, want %x", d.Overflow, to.Open, want)
+	}
+}
+
 // TestMovesMeanwhile has files and directories move while they are looked up: before a snapshot was taken they were elsewhere.
 func TestMovesMeanwhile(t *testing.T) {
 	m := newModel(2)
