@@ -27,7 +27,7 @@ const module = "waybill"
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
-//   - internal/treetest and internal/fault serve tests, internal/proof is tests of the whole way, internal/bench is a program that measures the others from outside.
+//   - internal/treetest and internal/fault serve tests, internal/proof is tests of the whole way, internal/winetest of what is built for Windows, internal/bench is a program that measures the others from outside.
 var ours = map[string]string{
 	"manifest":                        "",
 	"internal/durable":                "",
@@ -55,6 +55,7 @@ var ours = map[string]string{
 	"internal/bench":                  "internal/fault",
 	"internal/fault":                  "manifest internal/durable",
 	"internal/treetest":               "",
+	"internal/winetest":               "",
 	"hwtest":                          "",
 	"seed/disk":                       "manifest internal/durable seed/disk/parity",
 	"seed/disk/parity":                "manifest internal/durable",

@@ -79,13 +79,16 @@ func (w *worker) orphaned(d *dir, raw []byte) {
 
 func isLarge(raw []byte) bool {
 	e, err := catalog.ParseEntry(raw)
-	return err == nil && e.Kind == catalog.File && e.Size >= claimable
+	return err == nil && e.Kind == catalog.File && e.Size >= claimable && !isStream(e.Name)
 }
+
+// isStream tells whether a name may be that of a stream of NTFS, which has the inode of its file: it would be taken for it.
+func isStream(name []byte) bool { return bytes.IndexByte(name, ':') >= 0 }
 
 // awaits puts off an entry that is new in d, if it may have been elsewhere in the base. Where all is new, all orphans are known
 // already, as far as can be.
 func (w *worker) awaits(d *dir, i int, st *source.Stat) bool {
-	if !d.carried() || st.Kind != source.Directory && (st.Kind != source.Regular || st.Size < claimable) {
+	if !d.carried() || st.Kind != source.Directory && (st.Kind != source.Regular || st.Size < claimable || isStream(d.list.Name(i))) {
 		return false
 	}
 	m := &w.s.moves
