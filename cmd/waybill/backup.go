@@ -30,7 +30,7 @@ func newBackup(a *app) *cobra.Command {
 read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
 
 Where a file system has a change journal that knows what changed, nothing else of it is looked at, and the backup is optimised; else
-everything is looked at, and the answer says why. ` + "`waybill help journals`" + ` tells more.
+everything is looked at, and the answer says why. ` + "`waybill help journals`" + ` tells more, ` + "`waybill journal status`" + ` how it will be next time.
 
 When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
 also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
@@ -149,6 +149,7 @@ func (a *app) save(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 		return nil, err
 	}
 	l := newSavedLine(r, time.Since(began))
+	a.size(ctx, r.Point, o, l.Volumes)
 	a.out.Answer("backup", l, l.write)
 	a.advise(o.Mode, l.Volumes)
 	return r, nil

@@ -34,7 +34,7 @@ only what changed. Files come back from any recovery point, from the vault or st
 		group string
 		make  func(*app) *cobra.Command
 	}{
-		{"machine", newRegister}, {"machine", newPlan}, {"machine", newHwtest}, {"machine", newSeed}, {"machine", newBackup}, {"machine", newAgent}, {"machine", newRestore},
+		{"machine", newRegister}, {"machine", newPlan}, {"machine", newHwtest}, {"machine", newSeed}, {"machine", newBackup}, {"machine", newJournal}, {"machine", newAgent}, {"machine", newRestore},
 		{"vault", newVault}, {"vault", newIngest}, {"vault", newVerify}, {"vault", newCustody}, {"vault", newManifest},
 		{"look", newPoints}, {"look", newLs}, {"look", newFind}, {"look", newDiff},
 		{"look", newDemo}, {"", newCache}, {"", newDocs}, {"", newVersion},

@@ -104,6 +104,7 @@ var lineTypes = []cli.LineType{
 	{Type: "reissue", Says: "answer of seed --want and --reissue", Example: againLine{}},
 	{Type: "backup", Says: "answer of backup: the recovery point it made", Example: savedLine{}},
 	{Type: "heal", Says: "what a backup stored again of lost packs, after its own line", Example: healLine{}},
+	{Type: "journal", Says: "a volume and its change journal, from journal status", Example: journalLine{}},
 	{Type: "restore", Says: "answer of restore", Example: restoreLine{}},
 	{Type: "check", Says: "what was found by opening chunks, from verify --data and verify POINT", Example: checkLine{}},
 	{Type: "point", Says: "a recovery point, from points", Example: pointLine{}},
