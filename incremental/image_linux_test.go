@@ -48,6 +48,7 @@ func TestImage(t *testing.T) {
 	m := newMachine(t)
 	m.volumes = volumes.Options{Images: []volumes.Image{{Path: image, As: "C:"}}, StateDir: t.TempDir()}
 	r := m.backup()
+	selection := r.Point.Selection
 	if v := r.Point.Volumes; len(v) != 1 || v[0].Path != "/C:" || v[0].Mode != catalog.Unoptimised || r.Point.ProblemCount > 0 || r.Point.Stats.Files != 7 {
 		t.Errorf("%+v, %+v", r.Point, v)
 	}
@@ -67,7 +68,12 @@ func TestImage(t *testing.T) {
 	if len(attributes) < 2 {
 		t.Errorf("attributes are %q", attributes)
 	}
-	if r := m.backup(); r.Point.Stats.ReadBytes != 0 || r.Point.Stats.Unchanged != 7 {
-		t.Errorf("%+v", r.Point.Stats)
+	moved := image + "-of-today" // as snapshots are called
+	if err := os.Rename(image, moved); err != nil {
+		t.Fatal(err)
+	}
+	m.volumes.Images[0].Path = moved
+	if r := m.backup(); r.Point.Stats.ReadBytes != 0 || r.Point.Stats.Unchanged != 7 || r.Point.Selection != selection {
+		t.Errorf("%+v, selection %v, was %v", r.Point.Stats, r.Point.Selection, selection)
 	}
 }

@@ -93,7 +93,6 @@ func Prepare(ctx context.Context, cfg *save.Config, o Options) (*Held, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	cfg.Selection = selectionOf(cfg, o.Images)
 	h := &Held{}
 	err := h.prepare(ctx, cfg, o)
 	if err != nil {
@@ -107,6 +106,7 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 	if h.volumes, err = open(cfg, o); err != nil {
 		return err
 	}
+	cfg.Selection = selectionOf(cfg, o.Images)
 	for _, v := range h.volumes {
 		if !v.pseudo {
 			v.open(ctx, o)
@@ -160,9 +160,13 @@ func selectionOf(cfg *save.Config, images []Image) manifest.Digest {
 	type selection struct {
 		Roots, Excludes []string
 		OneFileSystem   bool
-		Images          []Image
+		Images          []string // what they are called: which file an image is in differs from snapshot to snapshot
 	}
-	s := selection{slices.Sorted(slices.Values(cfg.Roots)), cfg.Excludes, cfg.OneFileSystem, images}
+	s := selection{slices.Sorted(slices.Values(cfg.Roots)), cfg.Excludes, cfg.OneFileSystem, nil}
+	for _, m := range images {
+		s.Images = append(s.Images, m.As)
+	}
+	slices.Sort(s.Images)
 	b, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // strings and numbers can be marshalled
