@@ -64,7 +64,7 @@ func (h *healer) open() *source.File {
 	slash := bytes.LastIndexByte(l.path, '/')
 	if l.dir == nil || !bytes.Equal(l.dirPath, l.path[:slash+1]) {
 		h.closeDir()
-		d, err := source.OpenDir(string(l.path[:slash+1]))
+		d, err := h.openDir(l.path[:slash+1])
 		if err != nil {
 			return nil
 		}
@@ -74,6 +74,23 @@ func (h *healer) open() *source.File {
 		l.file = f
 	}
 	return l.file
+}
+
+// openDir opens a directory of the source.
+func (h *healer) openDir(path []byte) (*source.Dir, error) {
+	if h.cfg.Root == nil {
+		return source.OpenDir(string(path))
+	}
+	d, err := h.cfg.Root()
+	for name := range bytes.FieldsFuncSeq(path, func(r rune) bool { return r == '/' }) {
+		if err != nil {
+			break
+		}
+		above := d
+		d, err = above.OpenDir(name)
+		above.Close()
+	}
+	return d, err
 }
 
 // closeFile and closeDir close what was only read.
