@@ -57,7 +57,7 @@ func (d *dir) changedIn(f *source.File, old, e *catalog.Entry) (list []journal.R
 	}
 	if v.carried() && v.Dirty.Files[e.Inode] != nil && !d.mustReadAll(e.Inode) {
 		x := v.Dirty.Files[e.Inode]
-		if x.Kept && old.Size == e.Size {
+		if x.Kept && old.Size == e.Size && old.Mtime == e.Mtime { // else it was written after the journal was asked
 			return nil, true
 		}
 		if x.Ranges != nil {
