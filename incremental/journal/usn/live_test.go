@@ -207,7 +207,7 @@ func TestLive(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			for seed := range uint64(10) {
+			for seed := range uint64(4) {
 				w := test.w
 				w.m = newModel(test.major)
 				if test.major == 3 && !w.noList {

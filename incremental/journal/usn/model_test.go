@@ -342,7 +342,7 @@ func (m *model) lacks(d *journal.Dirty, before, after map[place]stat) []string {
 			}
 			f := d.Files[b.id.Fold()]
 			if hadA && hadB && a.id == b.id && !b.dir {
-				if a.silent != b.silent && (f == nil || !f.Read) {
+				if a.silent != b.silent && (f == nil || !f.Read && f.Ranges == nil) {
 					lacks = append(lacks, fmt.Sprintf("to read %q", p.name))
 				}
 				if f != nil && f.Kept && (a.data != b.data || a.stream != b.stream || a.silent != b.silent) {
