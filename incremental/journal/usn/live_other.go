@@ -5,7 +5,7 @@ package usn
 import "waybill/incremental/journal"
 
 // unsupported is what other systems than Windows answer.
-var unsupported = &journal.Gap{Reason: "the journal of a volume in use is read on Windows only"}
+var unsupported = &journal.Gap{Reason: "change journals of volumes in use are read and made on Windows only"}
 
 // OpenLive opens the journal of a volume in use, by its drive ("C:"), its path or its name of the form \\?\Volume{...}\. Without
 // one the error is a *journal.Gap, as on other systems than Windows.
