@@ -52,6 +52,9 @@ func dress(h windows.Handle, e *catalog.Entry, m *manner) error {
 	return errors.Join(errs...)
 }
 
+// epoch is the seconds from 1601 to 1970.
+const epoch = 11644473600
+
 // basic is FILE_BASIC_INFO: times in 100 ns since 1601. What is zero is left as it is when it is set.
 type basic struct {
 	Created, Accessed, Written, Changed int64
@@ -74,7 +77,6 @@ const settable = windows.FILE_ATTRIBUTE_READONLY | windows.FILE_ATTRIBUTE_HIDDEN
 
 // basicFor is what an entry wants. One of another system has no attributes: it is read-only when its owner may not write it.
 func basicFor(e *catalog.Entry, n *ntfs) basic {
-	const epoch = 11644473600 // from 1601 to 1970
 	b := basic{Created: int64(n.crtime), Written: (e.Mtime.Sec+epoch)*1e7 + int64(e.Mtime.Nsec/100), Attributes: n.attrib & settable}
 	if !n.known && e.Mode&0o200 == 0 && e.Kind == catalog.File {
 		b.Attributes = attribReadOnly

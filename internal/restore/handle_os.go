@@ -3,7 +3,6 @@
 package restore
 
 import (
-	"io/fs"
 	"os"
 	"path"
 
@@ -32,26 +31,6 @@ func umask() uint32                    { return 0 }
 
 // bootID is one for all times: whether power was lost can't be told here.
 func bootID() string { return "unknown" }
-
-func (h *handle) lstat(name string) (st stat, err error) {
-	info, err := h.root.Lstat(name)
-	if err != nil {
-		return st, err
-	}
-	t := info.ModTime()
-	st = stat{mode: uint32(info.Mode().Perm()), size: info.Size(), mtime: catalog.Time{Sec: t.Unix(), Nsec: uint32(t.Nanosecond())}}
-	st.changed = st.mtime
-	st.born = catalog.Time{Sec: 1<<63 - 1} // not known, so not in the way of recognising what was restored
-	switch info.Mode().Type() {
-	case 0:
-		st.kind = catalog.File
-	case fs.ModeDir:
-		st.kind = catalog.Directory
-	case fs.ModeSymlink:
-		st.kind = catalog.Symlink
-	}
-	return st, nil
-}
 
 // An output is an open file being made.
 type output struct {

@@ -80,6 +80,41 @@ func localName(name string) error {
 	return nil
 }
 
+// lstat looks at a name and follows no link. When it was made isn't told: that is restored, too, so it is not in the way of recognising what was.
+func (h *handle) lstat(name string) (st stat, err error) {
+	f, err := openAt(h.self.Fd(), name, windows.FILE_READ_ATTRIBUTES, windows.FILE_OPEN, 0)
+	if err != nil {
+		return st, fmt.Errorf("looking at it: %w", err)
+	}
+	defer windows.CloseHandle(f)
+	var info windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(f, &info); err != nil {
+		return st, fmt.Errorf("looking at it: %w", err)
+	}
+	var tag struct{ attributes, tag uint32 }
+	if info.FileAttributes&windows.FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+		err = windows.GetFileInformationByHandleEx(f, windows.FileAttributeTagInfo, (*byte)(unsafe.Pointer(&tag)), uint32(unsafe.Sizeof(tag)))
+		if err != nil {
+			return st, fmt.Errorf("looking at it: %w", err)
+		}
+	}
+	written := int64(info.LastWriteTime.HighDateTime)<<32 | int64(info.LastWriteTime.LowDateTime)
+	st = stat{kind: kindOf(info.FileAttributes, tag.tag), size: int64(info.FileSizeHigh)<<32 | int64(info.FileSizeLow),
+		mtime: catalog.Time{Sec: written/1e7 - epoch, Nsec: uint32(written%1e7) * 100}, born: catalog.Time{Sec: 1<<63 - 1}}
+	st.changed = st.mtime
+	return st, nil
+}
+
+func kindOf(attributes, tag uint32) catalog.Kind {
+	switch {
+	case tag == windows.IO_REPARSE_TAG_SYMLINK || tag == windows.IO_REPARSE_TAG_MOUNT_POINT:
+		return catalog.Symlink
+	case attributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0:
+		return catalog.Directory
+	}
+	return catalog.File
+}
+
 // begun is what has to be done to a file before there is data in it. Without it, it only takes more space.
 func begun(o output, e *catalog.Entry) {
 	n := ntfsOf(e)
