@@ -35,6 +35,7 @@ func (d *Dirty) grow() {
 type Dir struct {
 	All   bool                // all entries
 	Names map[string]struct{} // else these, be they there or not
+	Turns bool                // and those that came, went, or stand for another file than before: its names tell, with their ids
 }
 
 // A File says what is known of a file that changed.
@@ -68,6 +69,9 @@ func (d *Dirty) List(id uint64) {
 	x := d.Dir(id)
 	x.All, x.Names = true, nil
 }
+
+// Turn has those entries of a directory looked at that came, went, or stand for another file than before.
+func (d *Dirty) Turn(id uint64) { d.Dir(id).Turns = true }
 
 // Name has one name in a directory looked at.
 func (d *Dirty) Name(id uint64, name []byte) {

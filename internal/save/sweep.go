@@ -29,7 +29,7 @@ const maxMisses = 100_000
 // vanished notes a name of the base that is no more.
 func (w *worker) vanished(d *dir, raw []byte) {
 	d.changed.Store(true)
-	w.missing(d, catalog.EntryName(raw))
+	w.missing(d, catalog.EntryName(raw), true)
 	w.orphaned(d, raw)
 }
 
@@ -41,7 +41,9 @@ func (w *worker) compareSwept(d *dir, i int, entry []byte) {
 	if kind, _, inode := catalog.Identity(entry); kind == catalog.Directory && d.volume.Dirty.Leads(inode) {
 		return // it was to be looked at for itself
 	}
-	w.missing(d, d.list.Name(i))
+	_, _, was := catalog.Identity(d.slots[i])
+	_, _, is := catalog.Identity(entry)
+	w.missing(d, d.list.Name(i), was != is)
 }
 
 // sweeps tells whether d is compared with what the journal says. What is below an entry that is new is new too.
@@ -63,13 +65,15 @@ func sameButNode(a, b []byte) bool {
 	return err == nil && yerr == nil && bytes.Equal(x.Append(nil), y.Append(nil))
 }
 
-// missing notes a name whose entry is not the base's, unless it was named.
-func (w *worker) missing(d *dir, name []byte) {
+// missing notes a name whose entry is not the base's, unless it was named, or it turned where that is looked for: came, went, or stands for
+// another file.
+func (w *worker) missing(d *dir, name []byte, turned bool) {
 	if !d.sweeps() || d.place.of(name) != nil {
 		return
 	}
 	_, _, inode := catalog.Identity(d.base)
-	if inode != d.entry.Inode || d.volume.Dirty.Dirs[inode].Has(name) {
+	dirt := d.volume.Dirty.Dirs[inode]
+	if inode != d.entry.Inode || dirt.Has(name) || turned && dirt != nil && dirt.Turns {
 		return
 	}
 	s := &w.s.swept

@@ -94,21 +94,58 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
+// Of a directory whose names turned, those that came, went or stand for another file are looked at, and no others.
+func TestTurns(t *testing.T) {
+	m, dir := newMemory(t), t.TempDir()
+	for _, name := range []string{"t/gone", "t/replaced", "t/changed", "t/named", "t/sub/x"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	m.save(on(dir, nil), dir)
+	for _, name := range []string{"changed", "named", "another", "came"} {
+		write(t, dir+"/t/"+name, []byte("now"))
+	}
+	for _, err := range []error{os.Rename(dir+"/t/another", dir+"/t/replaced"), os.Remove(dir + "/t/gone"), os.Rename(dir+"/t/sub", dir+"/t/moved")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := names(t, dir, "t", "t/named")
+	d.Turn(id(t, dir+"/t"))
+	got := m.files(m.save(on(dir, d), dir).Point, dir+"/t")
+	for name, want := range map[string]string{"replaced": "now", "named": "now", "came": "now", "changed": "t/changed", "gone": "", "moved/x": "t/sub/x", "sub/x": ""} {
+		if got[name].content != want {
+			t.Errorf("%s is %q, want %q", name, got[name].content, want)
+		}
+	}
+}
+
 // A sweep saves what the journal had missed, and says so.
 func TestSweepFinds(t *testing.T) {
 	m, dir := newMemory(t), t.TempDir()
 	for _, name := range []string{"a/b/changed", "a/b/told", "a/gone/x", "e/f", "same"} {
 		write(t, filepath.Join(dir, name), []byte(name))
 	}
+	for _, name := range []string{"t/gone", "t/replaced", "t/changed"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
 	m.save(on(dir, nil), dir)
 	write(t, dir+"/a/b/changed", []byte("unnoticed"))
 	write(t, dir+"/a/b/told", []byte("noticed"))
+	write(t, dir+"/t/changed", []byte("unnoticed"))
+	write(t, dir+"/t/another", []byte("another"))
+	for _, err := range []error{os.Rename(dir+"/t/another", dir+"/t/replaced"), os.Remove(dir + "/t/gone")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, dir+"/t/came", []byte("came"))
 	write(t, dir+"/e/new", []byte("new"))
 	write(t, dir+"/e/late", []byte("late"))
 	if err := os.RemoveAll(dir + "/a/gone"); err != nil {
 		t.Fatal(err)
 	}
-	d, later := names(t, dir, "a/b/told"), names(t, dir, "e/late", "e")
+	d, later := names(t, dir, "a/b/told", "t"), names(t, dir, "e/late", "e")
+	d.Turn(id(t, dir+"/t"))
 	r := m.save(func(c *save.Config) {
 		c.Volumes = []save.Volume{{Path: dir, Dirty: d, Sweep: true, Later: func() (*journal.Dirty, error) { return later, nil },
 			Record: catalog.Volume{Mode: catalog.Unoptimised}}}
@@ -116,7 +153,7 @@ func TestSweepFinds(t *testing.T) {
 	m.same(r.Point, dir)
 	v := r.Point.Volumes[0]
 	var want []string
-	for _, name := range []string{"/a/b/changed", "/e/new", "/a/gone"} {
+	for _, name := range []string{"/a/b/changed", "/e/new", "/a/gone", "/t/changed"} {
 		want = append(want, manifest.EscapePath([]byte(dir+name)))
 	}
 	slices.Sort(v.Missed)
