@@ -194,7 +194,7 @@ func covered(t testing.TB, before, after *moment, d *journal.Dirty) {
 		if had && old.inode == now.inode && old.stat == now.stat && old.content == now.content {
 			continue
 		}
-		if was[at.dir] && !d.Dirs[at.dir].Has([]byte(at.name)) {
+		if was[at.dir] && !told(d, at, !had || old.inode != now.inode) {
 			t.Errorf("%s changed or is new, and is not named", now.path)
 		}
 		if had && old.inode == now.inode && old.content != now.content && old.stat == now.stat && (d.Files[now.inode] == nil || !d.Files[now.inode].Read) {
@@ -203,7 +203,7 @@ func covered(t testing.TB, before, after *moment, d *journal.Dirty) {
 	}
 	for at, old := range before.tree {
 		_, stays := dirs[at.dir]
-		if _, has := after.tree[at]; !has && stays && at.dir != 0 && !d.Dirs[at.dir].Has([]byte(at.name)) {
+		if _, has := after.tree[at]; !has && stays && at.dir != 0 && !told(d, at, true) {
 			t.Errorf("%s is gone, and is not named", old.path)
 		}
 	}
@@ -218,6 +218,12 @@ func covered(t testing.TB, before, after *moment, d *journal.Dirty) {
 			}
 		}
 	}
+}
+
+// told tells whether a name is looked at, which turned or not.
+func told(d *journal.Dirty, at place, turned bool) bool {
+	dir := d.Dirs[at.dir]
+	return dir.Has([]byte(at.name)) || turned && dir != nil && dir.Turns
 }
 
 // Each change is told, and little beside it.
@@ -275,11 +281,18 @@ func TestChanges(t *testing.T) {
 		"punch": func(t *testing.T) {
 			fallocate(t, in("file"), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 4096, 4096)
 		},
-		"zero range":      func(t *testing.T) { fallocate(t, in("file"), unix.FALLOC_FL_ZERO_RANGE, 4096, 8192) },
-		"prealloc":        func(t *testing.T) { fallocate(t, in("file"), unix.FALLOC_FL_KEEP_SIZE, 1<<20, 1<<20) },
-		"reflink":         func(t *testing.T) { run(t, "cp", "--reflink=always", in("old"), in("file")) },
-		"create":          func(t *testing.T) { write(t, in("new"), data) },
-		"create empty":    func(t *testing.T) { write(t, in("new"), nil) },
+		"zero range":   func(t *testing.T) { fallocate(t, in("file"), unix.FALLOC_FL_ZERO_RANGE, 4096, 8192) },
+		"prealloc":     func(t *testing.T) { fallocate(t, in("file"), unix.FALLOC_FL_KEEP_SIZE, 1<<20, 1<<20) },
+		"reflink":      func(t *testing.T) { run(t, "cp", "--reflink=always", in("old"), in("file")) },
+		"create":       func(t *testing.T) { write(t, in("new"), data) },
+		"create empty": func(t *testing.T) { write(t, in("new"), nil) },
+		"mkdir with many files": func(t *testing.T) {
+			for i := range 300 {
+				write(t, fmt.Sprintf("%s/new/%d/%d", a, i%7, i), nil)
+			}
+			ok(t, os.Rename(in("sub"), a+"/new/5/old"))
+			overwrite(t, a+"/new/5/old/below/deep", 3, "changed")
+		},
 		"mkdir with file": func(t *testing.T) { write(t, in("new/dir/file"), data) },
 		"symlink":         func(t *testing.T) { ok(t, os.Symlink("there", in("new"))) },
 		"fifo":            func(t *testing.T) { ok(t, unix.Mkfifo(in("new"), 0o600)) },
@@ -331,6 +344,8 @@ func TestChanges(t *testing.T) {
 		"read": func(t *testing.T) {
 			_, err := os.ReadFile(in("file"))
 			ok(t, err)
+			_, err = os.ReadDir(in(""))
+			ok(t, err)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -345,7 +360,7 @@ func TestChanges(t *testing.T) {
 				run(t, "btrfs", "subvolume", "create", in("nested"))
 			}
 			ok(t, os.Link(in("old"), in("sub/linked")))
-			if strings.Contains(name, "many") {
+			if strings.Contains(name, "many names") {
 				write(t, in("many/0"), data)
 				for i := range 200 { // more than one item has room for
 					ok(t, os.Link(in("many/0"), fmt.Sprintf("%s%d-%s", in("many/"), i+1, strings.Repeat("long", 50))))
@@ -357,10 +372,18 @@ func TestChanges(t *testing.T) {
 			do(t)
 			after, d := hold(t, v, before)
 			covered(t, before, after, d)
+			for id, dir := range d.Dirs {
+				if dir.All {
+					t.Errorf("all of directory %d is looked at", id)
+				}
+			}
 			for at, e := range after.tree { // no change above concerns it, but when a is written itself
 				if e.path == "/case "+name+"/other" && d.Dirs[at.dir].Has([]byte(at.name)) && !strings.Contains(name, "rename") {
 					t.Error("what didn't change is named too")
 				}
+			}
+			if n := names(d); n > 210 {
+				t.Errorf("%d names", n)
 			}
 			f := d.Files[before.at("/case "+name+"/b/file").inode]
 			if want, known := written[name]; known && (f != nil && f.Read) != want {
@@ -368,6 +391,13 @@ func TestChanges(t *testing.T) {
 			}
 		})
 	}
+}
+
+func names(d *journal.Dirty) (n int) {
+	for _, dir := range d.Dirs {
+		n += len(dir.Names)
+	}
+	return n
 }
 
 // written tells changes that write to the file from those that certainly don't.

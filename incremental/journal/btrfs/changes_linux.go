@@ -9,8 +9,8 @@ import (
 	"waybill/incremental/journal"
 )
 
-// Changes is [journal.Journal]. Entries of changed inodes are named by all the names they have; a changed directory is listed, which tells
-// what is gone from it. Nested subvolumes are always named: what is in them has a journal of its own, and in a snapshot the kernel makes up
+// Changes is [journal.Journal]. Entries of changed inodes are named by all the names they have; of a changed directory only the names are
+// looked at, which tell what is gone from it: reading a directory changes its access time, and that of many are read by anybody each day. Nested subvolumes are always named: what is in them has a journal of its own, and in a snapshot the kernel makes up
 // what stands in their place, with times of now.
 func (v *Volume) Changes(ctx context.Context, from, to *journal.Cursor, d *journal.Dirty) error {
 	if err := v.vouch(from, to); err != nil {
@@ -36,9 +36,9 @@ func (v *Volume) Changes(ctx context.Context, from, to *journal.Cursor, d *journ
 
 // changes are the inodes that changed.
 type changes struct {
-	all  []uint64            // ascending
-	dirs map[uint64]struct{} // of them
-	read []uint64            // files with new content that was not necessarily there when the times were set
+	all  []uint64        // ascending
+	dirs map[uint64]bool // those of them that are directories, and whether they are new
+	read []uint64        // files with new content that was not necessarily there when the times were set
 }
 
 // changed finds the inodes that changed after a snapshot that transaction after took.
@@ -47,7 +47,7 @@ type changes struct {
 // a snapshot, by whomever, changes in that transaction and yet isn't so in a snapshot taken just before. So
 // directories of that very transaction count as changed.
 func (t *tree) changed(ctx context.Context, after uint64) (*changes, error) {
-	c := &changes{dirs: map[uint64]struct{}{}}
+	c := &changes{dirs: map[uint64]bool{}}
 	to := key{lastInode, math.MaxUint8, math.MaxUint64}
 	var node inode // the last one met
 	for from, of := (key{id: firstInode}), uint64(0); ; {
@@ -85,7 +85,7 @@ func (t *tree) changed(ctx context.Context, after uint64) (*changes, error) {
 func (c *changes) inode(id uint64, n *inode, after uint64) {
 	switch {
 	case n.isDir() && n.changed >= after:
-		c.dirs[id] = struct{}{}
+		c.dirs[id] = n.made > after
 		c.add(id)
 	case n.changed > after:
 		c.add(id)
@@ -109,22 +109,13 @@ func (c *changes) add(id uint64) {
 	}
 }
 
-// maxNames bounds the memory that names take: of what is beyond, the directories are listed.
-const maxNames = 1 << 18
-
-// name puts what changed into d.
+// name puts what changed into d. In a directory that is new as a whole nothing needs to be named.
 func (c *changes) name(t *tree, d *journal.Dirty) error {
-	names := 0
 	err := t.refs(c.all, func(r ref) {
-		if _, ok := c.dirs[r.inode]; ok {
-			d.List(r.inode)
+		if isNew, ok := c.dirs[r.inode]; ok && !isNew {
+			d.Turn(r.inode)
 		}
-		if r.inode == firstInode {
-			return // its name is ".." in itself
-		}
-		if names++; names > maxNames {
-			d.List(r.dir)
-		} else {
+		if r.inode != firstInode && !c.dirs[r.dir] { // the root's name is ".." in itself
 			d.Name(r.dir, r.name)
 		}
 	})
