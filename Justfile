@@ -83,7 +83,7 @@ bench-incremental *ARGS: (_apt "restic borgbackup btrfs-progs e2fsprogs mount")
     go run ./internal/bench incremental {{ ARGS }}
 
 # what the tests call beside Go
-_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs fdisk zstd ntfs-3g mount qemu-utils wine64 binutils-mingw-w64-x86-64")
+_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs fdisk zstd ntfs-3g mount qemu-utils wine64 binutils-mingw-w64-x86-64 xfsprogs")
 
 # install packages that are missing; on machines without apt, go on with what there is
 _apt PACKAGES:

@@ -165,7 +165,7 @@ func TestGapWrapped(t *testing.T) {
 	changesGap(t, j, from, "journal wrapped")
 	s, err := j.Status(t.Context())
 	must(t, err)
-	if s.First <= from.Position || s.Next-s.First > 24<<10 || s.Size != 16<<10 {
+	if s.First <= from.Position || s.Next-s.First > 24<<10 || s.Size != 16<<10 || !s.Since.After(from.Taken) {
 		t.Errorf("the journal is %+v", s)
 	}
 }

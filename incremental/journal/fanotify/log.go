@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A log is written in segments, files named by the journal's id and the position they begin at. Nothing is synced but at
@@ -110,6 +111,18 @@ func (l *log) segment() error {
 		l.segments = l.segments[1:]
 	}
 	return nil
+}
+
+// since is a moment not before that of the first position, and not long after it; zero if it isn't known.
+func (l *log) since(started time.Time) time.Time {
+	if l.first() == 0 {
+		return started
+	}
+	info, err := os.Stat(filepath.Join(l.dir, segmentName(l.journal, l.first())))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 func (l *log) close() error {

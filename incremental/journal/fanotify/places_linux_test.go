@@ -145,7 +145,7 @@ func TestRandom(t *testing.T) {
 			j := open4(t, s, v)
 			seed := rand.Uint64()
 			t.Logf("seed %d", seed)
-			for round := range uint64(12) {
+			for round := range uint64(8) {
 				from, before := now(t, j), scan(t, v)
 				var wg sync.WaitGroup
 				for i := range uint64(3) {

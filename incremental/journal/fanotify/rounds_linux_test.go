@@ -23,7 +23,7 @@ func TestRounds(t *testing.T) {
 			journaltest.Rounds(t, journaltest.Options{
 				Volume:  v,
 				Seed:    uint64(1000 * i),
-				Rounds:  20,
+				Rounds:  10,
 				Journal: func(t *testing.T) journal.Journal { return open4(t, s, v) },
 				Edit:    stores(t, 8),
 			})

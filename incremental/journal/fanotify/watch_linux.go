@@ -2,7 +2,6 @@ package fanotify
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -152,123 +151,6 @@ func (w *watch) end(reason, hint string) {
 	}
 }
 
-// drain logs what the kernel has to tell up to now, and returns how many events that was. Afterwards what was done before the call is in the log, or the journal has ended.
-func (w *watch) drain() (events int) {
-	size, err := unix.IoctlGetInt(w.group, unix.TIOCINQ)
-	if err == nil && size == 0 {
-		return 0
-	}
-	events = size / unix.FAN_EVENT_METADATA_LEN // of each, the size counts this part only
-	if err == nil {
-		err = w.setBusy(true)
-	}
-	if err == nil {
-		err = w.take(events)
-	}
-	if err == nil && w.log != nil {
-		err = w.setBusy(false)
-	}
-	if err != nil {
-		w.fail(err)
-	}
-	return events
-}
-
-// take logs at least n events, if there are as many.
-func (w *watch) take(n int) error {
-	for n > 0 {
-		size, err := unix.Read(w.group, w.buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.EAGAIN {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("read the kernel's events: %w", err)
-		}
-		for b := w.buf[:size]; len(b) > 0; n-- {
-			var e event
-			if e, b, err = parseEvent(b); err != nil {
-				return err
-			}
-			if err := w.note(&e); err != nil {
-				return err
-			}
-		}
-	}
-	return w.flush()
-}
-
-// note adds an event to what is to be logged.
-func (w *watch) note(e *event) error {
-	if e.mask&unix.FAN_Q_OVERFLOW != 0 {
-		w.payload = w.payload[:0]
-		w.end("events were lost: the queue overflowed at "+moment(w.o.Now()), "run the agent with an unlimited queue, or raise fs.fanotify.max_queued_events")
-		return w.begin()
-	}
-	if int(e.pid) == w.o.deaf || w.log == nil {
-		return nil
-	}
-	for _, r := range e.records[:e.n] {
-		if err := w.add(&r); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *watch) add(r *record) error {
-	before := len(w.payload)
-	w.payload = r.append(w.payload)
-	hash := sha256.Sum256(w.payload[before:])
-	key := [16]byte(hash[:])
-	if _, ok := w.recent[key]; ok {
-		w.payload = w.payload[:before]
-		return nil
-	}
-	if len(w.recent) >= maxRecent {
-		clear(w.recent)
-	}
-	w.recent[key] = struct{}{}
-	if len(w.payload) < bufSize {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *watch) flush() error {
-	if w.log == nil || len(w.payload) <= 1 {
-		return nil
-	}
-	err := w.log.append(w.payload)
-	w.payload = append(w.payload[:0], payloadEvents)
-	return err
-}
-
-// fail ends the journal because of an error of our own, and begins another if that can be.
-func (w *watch) fail(err error) {
-	_ = w.setBusy(true) // should the history not be written either, no other agent goes on with this journal
-	w.end(fmt.Sprintf("the agent failed to log what it was told at %s: %v", moment(w.o.Now()), err), "")
-	w.tryBegin()
-}
-
-func (w *watch) tryBegin() {
-	err := w.begin()
-	if err == nil {
-		err = w.setBusy(false)
-	}
-	if err == nil {
-		w.failure = ""
-		return
-	}
-	w.end(fmt.Sprintf("the agent failed to begin a journal at %s: %v", moment(w.o.Now()), err), "")
-	if w.failure != err.Error() {
-		w.failure = err.Error()
-		w.o.Log("%s: begin a journal: %v", w.mount.path, err)
-	}
-}
-
 // tick does what is to be done now and then, and returns how many events there were.
 func (w *watch) tick() (events int) {
 	if w.group < 0 {
@@ -310,7 +192,7 @@ func (w *watch) sync() *reply {
 	}
 	clear(w.recent)
 	c := w.history.last()
-	return &reply{Dir: w.dir, Volume: w.history.Volume, Journal: c.ID, First: w.log.first(), Position: w.log.next, Size: w.o.MaxLog, Since: c.Started, Taken: now}
+	return &reply{Dir: w.dir, Volume: w.history.Volume, Journal: c.ID, First: w.log.first(), Position: w.log.next, Size: w.o.MaxLog, Since: w.log.since(c.Started), Taken: now}
 }
 
 // lost says that a file system is not watched.
@@ -357,16 +239,6 @@ func (w *watch) start() error {
 	return w.heartbeat()
 }
 
-// setBusy notes whether events may be lost if the agent is killed now.
-func (w *watch) setBusy(busy bool) error {
-	b := []byte{0}
-	if busy {
-		b[0] = 1
-	}
-	_, err := w.busy.WriteAt(b, 0)
-	return err
-}
-
 // close leaves the journal so that it can go on, if the group's descriptor is with systemd.
 func (w *watch) close() error {
 	var err error
@@ -395,66 +267,10 @@ func (w *watch) status() Volume {
 	v := Volume{Path: w.mount.path, FileSystem: w.mount.fileSystem, Device: w.mount.device, Status: journal.Status{Kind: Kind, Volume: w.history.Volume}}
 	if w.log != nil {
 		c := w.history.last()
-		v.Status.Journal, v.Status.Since, v.Status.First, v.Status.Next, v.Status.Size = c.ID, c.Started, w.log.first(), w.log.next, w.o.MaxLog
+		v.Status.Journal, v.Status.Since, v.Status.First, v.Status.Next, v.Status.Size = c.ID, w.log.since(c.Started), w.log.first(), w.log.next, w.o.MaxLog
 		v.Bytes = int64(w.log.next - w.log.first())
 	}
 	return v
-}
-
-// groupName is what the group's descriptor is called while systemd keeps it.
-func (w *watch) groupName() string { return groupPrefix + w.history.Volume }
-
-const groupPrefix = "waybill-"
-
-// adopt goes on with the journal of an agent that is no more, by the descriptors that systemd kept, which are the watch's then. It returns an
-// error if that can't be.
-func (w *watch) adopt(fds []int) error {
-	c := w.history.last()
-	if c == nil || !c.Ended.IsZero() || c.Boot != w.boot {
-		return errors.New("its journal has ended")
-	}
-	group, busy := -1, -1
-	for _, fd := range fds {
-		if markedOn(fd, w.mount.device) {
-			group = fd
-		} else if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil { // only memory has seals
-			busy = fd
-		}
-	}
-	if group < 0 || busy < 0 || len(fds) != 2 {
-		return errors.New("the file system is another")
-	}
-	b := make([]byte, 1)
-	if _, err := unix.Pread(busy, b, 0); err != nil || b[0] != 0 {
-		return errors.New("the agent was stopped in the middle of a change to its log")
-	}
-	l, err := resumeLog(w.dir, c.ID, w.o.MaxLog)
-	if err != nil {
-		return err
-	}
-	if err := w.busy.Close(); err != nil {
-		return err
-	}
-	w.group, w.log, w.busy = group, l, os.NewFile(uintptr(busy), "busy")
-	w.payload = append(w.payload[:0], payloadEvents)
-	return nil
-}
-
-// orphaned ends the journal that a former agent left, if it did.
-func (w *watch) orphaned() {
-	c := w.history.last()
-	if c == nil || !c.Ended.IsZero() {
-		return
-	}
-	from := c.Started
-	if info, err := os.Stat(w.alive()); err == nil {
-		from = info.ModTime()
-	}
-	hint := ""
-	if c.Boot != w.boot {
-		hint = "the machine was started anew meanwhile"
-	}
-	w.end(between("agent was not running", from, w.o.Now()), hint)
 }
 
 // sortWatches orders by path.
