@@ -1,6 +1,7 @@
 package ntfs
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 )
@@ -42,7 +43,13 @@ func (v *Volume) readBoot(size int64) error {
 
 func (b *boot) parse(s []byte, size int64) error {
 	const place = "boot sector"
-	if string(s[3:11]) != "NTFS    " {
+	switch string(s[3:11]) {
+	case "NTFS    ":
+	case "-FVE-FS-":
+		return errors.New("the volume is encrypted by BitLocker: it can be read where it is unlocked")
+	case "ReFS\x00\x00\x00\x00":
+		return errors.New("the volume is ReFS: only Windows reads it")
+	default:
 		return damaged(place, "this is no NTFS volume")
 	}
 	sector := int64(u16(s, 0x0b))

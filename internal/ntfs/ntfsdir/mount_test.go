@@ -578,3 +578,16 @@ func TestScatteredTable(t *testing.T) {
 		t.Errorf("ntfs-3g has %d entries less, %d records less", n, files)
 	}
 }
+
+func TestHibernated(t *testing.T) {
+	image := ntfstest.Make(t, 8<<20)
+	top, unmount := ntfstest.Mount(t, image, "big_writes")
+	if err := os.WriteFile(filepath.Join(top, "hiberfil.sys"), append([]byte("HIBR"), make([]byte, 8192)...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	unmount()
+	v, _ := open(t, image)
+	if state, err := v.State(); err != nil || !state.Hibernated || state.Clean() || !strings.Contains(state.String(), "hibernated") {
+		t.Error(state, err)
+	}
+}
