@@ -32,6 +32,10 @@ func Open(v *ntfs.Volume) (*source.Dir, error) {
 	return source.NewDir(&dir{v: v, file: r, root: true}), nil
 }
 
+// Transient is what Windows keeps on a volume for itself and can do without: memory that was swapped out, and shadow copies, which are as large as what
+// changed since. They are patterns for [source.Excludes], to be put behind the path of the volume's root. Nothing here leaves them out.
+var Transient = []string{"/pagefile.sys", "/swapfile.sys", "/hiberfil.sys", "/System Volume Information/*{3808876b-c176-4e48-b7ae-04046e6cc752}"}
+
 // firstOwn is the first record that may be somebody's file: those before are the file system's.
 const firstOwn = 16
 
