@@ -7,11 +7,13 @@ import (
 
 // appendWTF8 appends UTF-16 as WTF-8: as UTF-8 in which surrogates that aren't one of a pair are encoded like other characters.
 func appendWTF8(to, utf16 []byte) []byte {
-	for i := 0; i+2 <= len(utf16); i += 2 {
+	i := 0
+	for ; i+2 <= len(utf16) && utf16[i+1] == 0 && utf16[i] < 0x80; i += 2 { // mostly that is all
+		to = append(to, utf16[i])
+	}
+	for ; i+2 <= len(utf16); i += 2 {
 		c := rune(u16(utf16, i))
 		switch {
-		case c < 0x80:
-			to = append(to, byte(c))
 		case c < 0xd800 || c > 0xdfff:
 			to = utf8.AppendRune(to, c)
 		case c < 0xdc00 && i+4 <= len(utf16) && u16(utf16, i+2)&0xfc00 == 0xdc00:
