@@ -59,10 +59,14 @@ func (f *file) open() error {
 
 // elsewhere says why the data of a file isn't in its stream of data, which reads as zeros then.
 func elsewhere(r *ntfs.Record) error {
+	const offline = ntfs.AttrOffline | ntfs.AttrRecallOnData | ntfs.AttrRecallOnOpen
+	data := r.Data()
 	switch {
 	case r.ReparseTag == ntfs.TagDedup:
 		return errDedup
-	case r.Standard.Attributes&(ntfs.AttrOffline|ntfs.AttrRecallOnData|ntfs.AttrRecallOnOpen) != 0 && r.Data() != nil && r.Data().Sparse:
+	case data == nil || !data.Sparse || r.ReparseTag == ntfs.TagWOF:
+		return nil
+	case r.Standard.Attributes&offline != 0, source.Served(r.ReparseTag) && data.Allocated == 0 && data.Size > 0:
 		return errOffline
 	}
 	return nil
