@@ -31,6 +31,8 @@ read and sent; without one it is a full backup. Without paths it saves what the 
 
 Where a file system has a change journal that knows what changed, nothing else of it is looked at, and the backup is optimised; else
 everything is looked at, and the answer says why. ` + "`waybill help journals`" + ` tells more, ` + "`waybill journal status`" + ` how it will be next time.
+With --image, a Windows machine is saved from outside, by the images of its disks, or by devices: the paths are then those in them, and without
+paths all that is in them, or what the last recovery point has of them.
 
 When disks of a seed arrived damaged, or without some of their packs, the vault's receipts say so. Then this command
 also stores again, over the network, what was in those packs, and no more than that; --no-heal leaves it for
@@ -50,6 +52,7 @@ the exit code is 3.`,
   waybill backup --heal-now             the disk of parity will not come
   waybill backup --journal required     rather fail than look at everything
   waybill backup --sweep now            look at everything, and tell what the journals had missed
+  waybill backup --image web1.qcow2:3 --as C: --image web1-data.vhdx --as D:
   waybill backup --json --quiet`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.backup(cmd.Context(), args, &f)
@@ -86,7 +89,7 @@ func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) error 
 		return cli.Errorf(cli.Usage, "the seed is not complete, and the rest of it would go over the network").
 			Hinted("go on with it: `waybill seed --resume --to DISK`; or say that this is meant, with --end-seed")
 	}
-	saved, err := absolute(paths)
+	saved, err := roots(o.Images, paths)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -37,15 +38,20 @@ func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 		return err
 	}
 	a.out.Say("the vault misses %s of disks that arrived: storing again what was in them", cli.Counted(int64(len(wants)), "pack"))
+	source := cfg
+	release, err := inImages(ctx, &source, o)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	p := &save.Progress{}
-	cfg.Progress = p
+	source.Progress = p
 	stop := a.out.Progress(func() cli.Sample {
 		return cli.Sample{Phase: "healing", Bytes: p.NewBytes.Load(), Files: p.Files.Load()}
 	})
-	r, err := incremental.Heal(ctx, w.vault, w.Domain, cfg, wants, func(c *save.Result) error { return w.record(c, nil) })
+	r, err := incremental.Heal(ctx, w.vault, w.Domain, source, wants, func(c *save.Result) error { return w.record(c, nil) })
 	stop()
-	if err != nil {
+	if err = errors.Join(err, release()); err != nil {
 		return err
 	}
 	l := newHealLine(r, len(wants), time.Since(began))

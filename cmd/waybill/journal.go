@@ -43,10 +43,12 @@ go by it, and if not, why and what can be done. Of journals that wrap around it 
 how large they should be: one that holds less than 7 days has little to spare when a machine or its line is down over a weekend.`,
 		Example: `  waybill journal status
   waybill journal status /home /srv
+  waybill journal status --image web1.qcow2:3 --as C:
   waybill journal status --json`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.journalStatus(cmd.Context(), args, &f) },
 	}
 	f.mode, f.sweep, f.snapshot = "auto", "auto", "auto"
+	f.images.flags(cmd.Flags())
 	return cmd
 }
 
@@ -98,7 +100,7 @@ func (a *app) journalStatus(ctx context.Context, paths []string, f *journalFlags
 		return err
 	}
 	cfg := save.Config{}
-	if cfg.Roots, err = absolute(paths); err != nil {
+	if cfg.Roots, err = roots(o.Images, paths); err != nil {
 		return err
 	}
 	last, err := a.lastPoint(ctx)
@@ -113,7 +115,7 @@ func (a *app) journalStatus(ctx context.Context, paths []string, f *journalFlags
 			return err
 		}
 	}
-	if len(cfg.Roots) == 0 {
+	if len(cfg.Roots)+len(o.Images) == 0 {
 		return cli.Errorf(cli.Usage, "nothing was saved yet").Hinted("name what is meant: `waybill journal status /home`")
 	}
 	all, err := volumes.Status(ctx, cfg.Roots, last, o)

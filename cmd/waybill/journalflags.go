@@ -16,19 +16,21 @@ import (
 // journalFlags say how the changes of volumes are found.
 type journalFlags struct {
 	mode, sweep, snapshot string
+	images                imageFlags
 }
 
 func (j *journalFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&j.mode, "journal", "auto", "`HOW` change journals are used: auto, on (warn when one can't be), required (fail then) or off; see \"waybill help journals\"")
 	f.StringVar(&j.sweep, "sweep", "auto", "`WHEN` to look at everything all the same, and tell what the journal had missed: auto (every 30 days), now, off, or days, as in 7d")
 	f.StringVar(&j.snapshot, "snapshot", "auto", "save from a snapshot, where a volume can be held still: `HOW` is auto or off")
+	j.images.flags(f)
 }
 
 var modes = map[string]volumes.Mode{"off": volumes.Off, "auto": volumes.Auto, "on": volumes.On, "required": volumes.Required}
 
 // options are what the flags say.
-func (j *journalFlags) options(stateDir string) (volumes.Options, error) {
-	o := volumes.Options{StateDir: stateDir, Now: time.Now, Snapshot: j.snapshot == "auto"}
+func (j *journalFlags) options(stateDir string) (o volumes.Options, err error) {
+	o = volumes.Options{StateDir: stateDir, Now: time.Now, Snapshot: j.snapshot == "auto"}
 	var ok bool
 	if o.Mode, ok = modes[j.mode]; !ok {
 		return o, cli.Errorf(cli.Usage, "--journal %s: it is auto, on, required or off", j.mode)
@@ -39,7 +41,8 @@ func (j *journalFlags) options(stateDir string) (volumes.Options, error) {
 	if !o.Snapshot && j.snapshot != "off" {
 		return o, cli.Errorf(cli.Usage, "--snapshot %s: it is auto or off", j.snapshot)
 	}
-	return o, nil
+	o.Images, err = j.images.volumes()
+	return o, err
 }
 
 const day = 24 * time.Hour

@@ -238,7 +238,7 @@ func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 }
 
 func (w *writing) seedOptions(paths []string, f *seedFlags, v volumes.Options) (*seed.Options, error) {
-	saved, err := absolute(paths)
+	saved, err := roots(v.Images, paths)
 	if err != nil {
 		return nil, err
 	}

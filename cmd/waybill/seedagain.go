@@ -23,7 +23,7 @@ type againLine struct {
 }
 
 // seedAgain writes to further disks what did not arrive: the vault's want list, or all that one disk carried.
-func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *seedFlags) error {
+func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *seedFlags) (failed error) {
 	packs, err := w.toReissue(ctx, f)
 	if err != nil {
 		return err
@@ -36,6 +36,11 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 		}
 		return nil
 	}
+	release, err := inImages(ctx, &o.Save, o.Volumes)
+	if err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, release()) }()
 	began := time.Now()
 	var r *seed.Report
 	var h *heal.Report

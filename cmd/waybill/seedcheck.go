@@ -36,8 +36,9 @@ func (f *seedFlags) check(paths []string, fl *pflag.FlagSet) error {
 
 // checkSelection refuses a seed of which nobody says what it saves, or that saves what isn't there, before a disk is begun.
 func (w *writing) checkSelection(cfg save.Config, f *seedFlags) error {
+	images := len(f.journal.images.images) > 0
 	for _, root := range cfg.Roots {
-		if _, err := os.Lstat(root); err != nil {
+		if _, err := os.Lstat(root); err != nil && !images { // what is in images is looked for when they are opened
 			return fmt.Errorf("looking at what is to be saved: %w", err)
 		}
 	}
@@ -47,7 +48,7 @@ func (w *writing) checkSelection(cfg save.Config, f *seedFlags) error {
 		return nil
 	case f.resume && len(w.disks) == 0 && !started:
 		return cli.Errorf(cli.Usage, "%w", seed.ErrNothing).Hinted("begin one: waybill seed --to DISK PATH...")
-	case len(cfg.Roots) > 0 || len(w.Chain.Links) > 0:
+	case len(cfg.Roots) > 0 || images || len(w.Chain.Links) > 0:
 		return nil
 	case len(w.disks) > 0:
 		return errUnsaid
