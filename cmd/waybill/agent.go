@@ -29,7 +29,8 @@ since the one before.
 It watches all local file systems, or those that the paths are on and those mounted below, now or later; each as a whole, so also what
 other users, containers and bind mounts do there. tmpfs and btrfs are watched only when one of their own paths is given: btrfs has
 generations, which are better. It needs root (CAP_SYS_ADMIN, and CAP_DAC_READ_SEARCH to tell names), reads no file, and sends
-nothing anywhere. Its log is in agent/ of the state directory.
+nothing anywhere. Its log is in agent/ of the state directory. It and the backups belong into the machine's own name spaces, not into a
+container: who has a file open is read from /proc.
 
 Set it up as a service, so that it runs from boot on:
 

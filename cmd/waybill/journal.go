@@ -27,9 +27,10 @@ func newJournal(a *app) *cobra.Command {
 		Short: "look after the change journals of volumes",
 		Long: `Change journals tell a backup what changed, so that it need not look at everything. "waybill help journals" tells
 which there are, and what they do and don't see.`,
-		Example: `  waybill journal status`,
+		Example: `  waybill journal status
+  waybill journal resize C: --size 512MiB`,
 	}
-	cmd.AddCommand(newJournalStatus(a))
+	cmd.AddCommand(newJournalStatus(a), newJournalCreate(a), newJournalResize(a))
 	return cmd
 }
 
@@ -154,7 +155,7 @@ func newJournalLine(s *volumes.VolumeStatus, last *catalog.Point) *journalLine {
 	if s.Gap != "" {
 		l.Mode = catalog.Unoptimised
 	}
-	if s.Size > 0 && s.Size/enoughDays < s.FillPerDay {
+	if s.Size > 0 && s.Size < mostRoom && s.Size/enoughDays < s.FillPerDay {
 		l.Wanted = roomFor(s.FillPerDay)
 		l.Advice = l.enlarge()
 	}
@@ -191,11 +192,12 @@ const (
 	enoughDays = 7  // a journal that holds fewer is told to be small
 	amplyDays  = 14 // what is recommended then
 	leastRoom  = 64 << 20
+	mostRoom   = 4 << 30 // beyond, looking at everything is faster than reading the journal
 )
 
 // roomFor is how large a journal should be that so many bytes are written to a day.
 func roomFor(perDay int64) int64 {
-	return max(leastRoom, int64(1)<<bits.Len64(uint64(perDay*amplyDays-1)))
+	return min(max(leastRoom, int64(1)<<bits.Len64(uint64(perDay*amplyDays-1))), mostRoom)
 }
 
 // enlarge is the advice to do so.
