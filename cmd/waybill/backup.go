@@ -191,7 +191,9 @@ func (l *savedLine) write(w io.Writer) {
 	fmt.Fprintf(w, "%s, %s; %s read, %s new, %s stored in %s; %s\n",
 		cli.Counted(l.Stats.Files, "file"), cli.Bytes(l.Stats.Bytes), cli.Bytes(l.Stats.ReadBytes), cli.Bytes(l.Stats.NewBytes),
 		cli.Bytes(l.Stored), cli.Counted(int64(l.Packs), "pack"), cli.Duration(time.Duration(l.Seconds*float64(time.Second))))
-	writeVolumes(w, l.Volumes)
+	if l.Mode != catalog.First {
+		writeVolumes(w, l.Volumes)
+	}
 }
 
 // problems lists the items that could not be saved; they are the command's error.

@@ -124,7 +124,7 @@ func (a *app) journalStatus(ctx context.Context, paths []string, f *journalFlags
 		return err
 	}
 	for _, s := range all {
-		l := newJournalLine(&s, last)
+		l := newJournalLine(&s, last, time.Now())
 		a.out.Answer("journal", l, l.write)
 	}
 	return nil
@@ -147,13 +147,17 @@ func (a *app) lastPoint(ctx context.Context) (*catalog.Point, error) {
 	return p.Point, nil
 }
 
-func newJournalLine(s *volumes.VolumeStatus, last *catalog.Point) *journalLine {
+func newJournalLine(s *volumes.VolumeStatus, last *catalog.Point, now time.Time) *journalLine {
 	path := manifest.EscapePath([]byte(s.Path))
 	l := &journalLine{Path: path, FileSystem: s.FileSystem, Kind: s.Kind, Volume: s.Volume, Journal: s.Journal, Mode: catalog.Optimised,
 		Reason: s.Gap, Advice: cmp.Or(s.Hint, causeOf(s.Gap).advice), First: s.First, Next: s.Next, Size: s.Size, Since: s.Since,
 		FillPerDay: s.FillPerDay, DaysLeft: s.DaysLeft, Changed: s.Changed, Last: newLastLine(last, path)}
 	if s.Gap != "" {
 		l.Mode = catalog.Unoptimised
+	}
+	if now.Sub(s.Since) < soon && s.Next-s.First < uint64(s.Size)/2 { // it has just begun: that says nothing of a day
+		l.FillPerDay, l.DaysLeft = 0, 0
+		return l
 	}
 	if s.Size > 0 && s.Size < mostRoom && s.Size/enoughDays < s.FillPerDay {
 		l.Wanted = roomFor(s.FillPerDay)
@@ -182,7 +186,7 @@ func (a *app) size(ctx context.Context, p *catalog.Point, o volumes.Options, lis
 		if at < 0 || !wrapped(v) {
 			continue
 		}
-		if l := newJournalLine(&all[at], nil); l.Wanted > 0 {
+		if l := newJournalLine(&all[at], nil, time.Now()); l.Wanted > 0 {
 			list[i].Advice = l.Advice
 		}
 	}
@@ -191,6 +195,7 @@ func (a *app) size(ctx context.Context, p *catalog.Point, o volumes.Options, lis
 const (
 	enoughDays = 7  // a journal that holds fewer is told to be small
 	amplyDays  = 14 // what is recommended then
+	soon       = 6 * time.Hour
 	leastRoom  = 64 << 20
 	mostRoom   = 4 << 30 // beyond, looking at everything is faster than reading the journal
 )
@@ -238,7 +243,7 @@ func (l *journalLine) write(w io.Writer) {
 		line("last backup", "%s, %s", x.Time.Local().Format(time.DateTime), strings.TrimSuffix(x.Mode+": "+x.Reason, ": "))
 	}
 	if x := l.Last; x != nil && x.Scanned != nil && x.Mode == catalog.Optimised {
-		line("last sweep", "%s", x.Scanned.Local().Format(time.DateTime))
+		line("last scan", "%s", x.Scanned.Local().Format(time.DateTime))
 	}
 }
 

@@ -30,7 +30,7 @@ func TestJournalLine(t *testing.T) {
   journal      btrfs
   next backup  optimised: 0 directories to look at
   last backup  2026-07-01 03:00:00, optimised
-  last sweep   2026-06-20 03:00:00
+  last scan    2026-06-20 03:00:00
 `},
 		{"no agent", volumes.VolumeStatus{Path: "/home", FileSystem: "ext4", Status: journal.Status{Kind: "fanotify"}, Gap: "the agent does not run"}, `
 /home  ext4
@@ -39,11 +39,16 @@ func TestJournalLine(t *testing.T) {
                start it: ` + "`systemctl enable --now waybill-agent`, or see `waybill help agent`" + `
   last backup  2026-07-01 03:00:00, unoptimised: journal wrapped
 `},
-		{"large enough", volumes.VolumeStatus{Path: "/D:", FileSystem: "NTFS", Status: journal.Status{Kind: "usn", Size: 512 << 20, Since: at}, FillPerDay: 20 << 20, DaysLeft: 25.6, Changed: 12}, `
+		{"large enough", volumes.VolumeStatus{Path: "/D:", FileSystem: "NTFS", Status: journal.Status{Kind: "usn", Size: 512 << 20, Next: 400 << 20, Since: at}, FillPerDay: 20 << 20, DaysLeft: 25.6, Changed: 12}, `
 /D:  NTFS
   journal      usn, up to 537 MB, since 2026-07-01 03:00:00
   next backup  optimised: 12 directories to look at
   filled by    21.0 MB a day: it holds 25.6 days
+`},
+		{"just begun", volumes.VolumeStatus{Path: "/srv", FileSystem: "xfs", Status: journal.Status{Kind: "fanotify", Size: 64 << 20, Next: 1 << 20, Since: at}, FillPerDay: 1 << 30, DaysLeft: 0.1}, `
+/srv  xfs
+  journal      fanotify, up to 67.1 MB, since 2026-07-01 03:00:00
+  next backup  optimised: 0 directories to look at
 `},
 		{"too small", volumes.VolumeStatus{Path: "/C:", FileSystem: "NTFS", Status: journal.Status{Kind: "usn", Size: 32 << 20}, FillPerDay: 44_000_000, DaysLeft: 0.7626, Gap: "journal wrapped"}, `
 /C:  NTFS
@@ -62,7 +67,7 @@ func TestJournalLine(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var b bytes.Buffer
-			newJournalLine(&tt.status, last).write(&b)
+			newJournalLine(&tt.status, last, at.Add(time.Hour)).write(&b)
 			if b.String() != tt.want[1:] {
 				t.Errorf("got\n%swant%s", b.String(), tt.want)
 			}

@@ -35,7 +35,7 @@ var causes = []cause{
 	{"the volume has no change journal", "Windows keeps one on the system's volume, and not on all others", "make one: `waybill journal create VOLUME`", false},
 	{"the volume was set back to an earlier state", "a snapshot or an image was restored over it", "", false},
 	{"the agent does not run", "nobody notes what changes", "start it: `systemctl enable --now waybill-agent`, or see `waybill help agent`", false},
-	{"the agent does not watch this file system", "it was told to watch others only", "name it to `waybill agent`, or name nothing: then it watches all", false},
+	{"the agent does not watch this file system", "tmpfs and btrfs it watches only when they are named, others when it is not told otherwise", "name a path on it: `waybill agent PATH...`", false},
 	{"agent was not running", "it was stopped, or the machine was started again, and nobody noted what changed meanwhile",
 		"a start of the machine costs one such look; if it was none: `systemctl enable --now waybill-agent`", false},
 	{"events were lost", "more changed at once than the kernel's queue holds", "run the agent without --limit-queue: then memory is the only bound", false},
