@@ -179,6 +179,8 @@ func (p *prefix) wholeWay(t *testing.T, exe string) {
 	write(t, filepath.Join(drive, "src/dir/new"), "new")
 	waybill(`unoptimised.*no change journal.*\s+8 files`, "backup")
 	p.says(t, exe, `no change journal`, 28, "backup", "--journal", "required")
+	waybill(`^/C:  .*\s+journal +none\s+next backup +unoptimised: .*no change journal`, "journal", "status")
+	p.says(t, exe, `no change journal`, 1, "journal", "create", "C:")
 	waybill(`/C:/src/dir/hard  \(hard link\)`, "ls", "-r", "latest", `C:\src`)
 	waybill(`^  whole$`, "verify", "--data", `C:\vault`)
 	waybill(`^restored 8 files`, "restore", "latest", "--to", `C:\back`)
