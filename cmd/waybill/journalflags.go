@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type journalFlags struct {
 func (j *journalFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&j.mode, "journal", "auto", "`HOW` change journals are used: auto, on (warn when one can't be), required (fail then) or off; see \"waybill help journals\"")
 	f.StringVar(&j.sweep, "sweep", "auto", "`WHEN` to look at everything all the same, and tell what the journal had missed: auto (every 30 days), now, off, or days, as in 7d")
-	f.StringVar(&j.snapshot, "snapshot", "auto", "save from a snapshot, where a volume can be held still: `HOW` is auto or off")
+	f.StringVar(&j.snapshot, "snapshot", "auto", "save from a snapshot, where a volume can be held still: `HOW` is auto (where its journal is used), on or off")
 	j.images.flags(f)
 }
 
@@ -30,7 +31,7 @@ var modes = map[string]volumes.Mode{"off": volumes.Off, "auto": volumes.Auto, "o
 
 // options are what the flags say.
 func (j *journalFlags) options(stateDir string) (o volumes.Options, err error) {
-	o = volumes.Options{StateDir: stateDir, Now: time.Now, Snapshot: j.snapshot == "auto"}
+	o = volumes.Options{StateDir: stateDir, Now: time.Now}
 	var ok bool
 	if o.Mode, ok = modes[j.mode]; !ok {
 		return o, cli.Errorf(cli.Usage, "--journal %s: it is auto, on, required or off", j.mode)
@@ -38,9 +39,11 @@ func (j *journalFlags) options(stateDir string) (o volumes.Options, err error) {
 	if o.Sweep, ok = parseSweep(j.sweep); !ok {
 		return o, cli.Errorf(cli.Usage, "--sweep %s: it is auto, now, off, or days, as in 7d", j.sweep)
 	}
-	if !o.Snapshot && j.snapshot != "off" {
-		return o, cli.Errorf(cli.Usage, "--snapshot %s: it is auto or off", j.snapshot)
+	if !slices.Contains([]string{"auto", "on", "off"}, j.snapshot) {
+		return o, cli.Errorf(cli.Usage, "--snapshot %s: it is auto, on or off", j.snapshot)
 	}
+	// A snapshot of btrfs is new to the system's memory: a scan of it takes three times as long.
+	o.Snapshot = j.snapshot == "on" || j.snapshot == "auto" && o.Mode != volumes.Off
 	o.Images, err = j.images.volumes()
 	return o, err
 }

@@ -80,7 +80,9 @@ none      NFS, SMB, FUSE, FAT    these have none that sees what others change: a
 after so many days (7d), now, or never (off). What was missed is saved and listed, and the exit code is 29: an incident, for
 journals are there not to. It tells of a defect, or of a volume that was written past its file system.
 
---snapshot off reads the live file system; else what is saved is one moment of each volume, where it can be held still: on btrfs.
+What is saved is one moment of each volume, where it can be held still: on btrfs, by a snapshot, which is removed again. --snapshot off reads the live file
+system, and so does --journal off, which looks at everything: in a snapshot, new to the system's memory, that takes three times as long. --snapshot on
+wants it all the same.
 
 Why a volume is scanned:
 
