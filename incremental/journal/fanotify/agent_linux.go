@@ -58,11 +58,17 @@ type agent struct {
 
 func newAgent(o *Options) (*agent, error) {
 	a := &agent{o: o, dir: filepath.Join(o.StateDir, "agent"), started: o.Now(), mounts: -1, watches: map[string]*watch{}, refused: map[string]string{}}
-	if err := os.MkdirAll(a.dir, 0o700); err != nil {
+	group, _, err := newGroup(o) // to learn now whether it may
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	if err := unix.Close(group); err != nil {
+		return nil, err
+	}
 	if a.boot, err = bootID(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(a.dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := a.takeLock(); err != nil {

@@ -37,6 +37,7 @@ type passed struct {
 	StateDir string
 	Mounts   []string
 	Every    time.Duration
+	User     int // to become first, if not 0
 }
 
 func beAgent(options string) int {
@@ -46,6 +47,9 @@ func beAgent(options string) int {
 	}
 	o := Options{StateDir: p.StateDir, Mounts: p.Mounts, Every: p.Every, Systemd: FromSystemd(os.Getenv)}
 	o.Log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	if err := syscall.Setuid(p.User); err != nil {
+		panic(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := Run(ctx, o); err != nil {
@@ -145,7 +149,7 @@ func (s *service) dropAll() {
 // start starts the agent with what is kept, and waits until it is ready.
 func (s *service) start() {
 	s.t.Helper()
-	options, err := json.Marshal(passed{s.o.StateDir, s.o.Mounts, s.o.Every})
+	options, err := json.Marshal(passed{StateDir: s.o.StateDir, Mounts: s.o.Mounts, Every: s.o.Every})
 	must(s.t, err)
 	// LISTEN_PID must be the agent's, which only the process that becomes it knows.
 	s.cmd = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, os.Args[0])
@@ -320,5 +324,18 @@ func TestRestartBySystemdInVain(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Without the right to, an agent says so at once.
+func TestNoRight(t *testing.T) {
+	needRoot(t)
+	cmd := exec.Command(os.Args[0])
+	options, err := json.Marshal(passed{StateDir: t.TempDir(), Mounts: []string{"/"}, User: 65534})
+	must(t, err)
+	cmd.Env = append(os.Environ(), agentEnv+"="+string(options))
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "it needs root") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -64,23 +64,36 @@ func openWatch(o *Options, dir string, m mountpoint, boot string) (*watch, error
 	return w, nil
 }
 
-// mark has the kernel tell of the file system.
-func (w *watch) mark() error {
+// newGroup returns a descriptor to be told of events by, and of which.
+func newGroup(o *Options) (group int, mask uint64, err error) {
 	flags := uint(unix.FAN_CLASS_NOTIF | unix.FAN_CLOEXEC | unix.FAN_NONBLOCK)
-	if !w.o.Limited {
+	if !o.Limited {
 		flags |= unix.FAN_UNLIMITED_QUEUE
 	}
-	mask := uint64(interest)
-	group, err := unix.FanotifyInit(flags|unix.FAN_REPORT_DFID_NAME_TARGET, unix.O_RDONLY)
-	if err == nil && w.o.old {
-		err = errors.Join(unix.Close(group), unix.EINVAL)
+	if !o.old {
+		group, err = unix.FanotifyInit(flags|unix.FAN_REPORT_DFID_NAME_TARGET, unix.O_RDONLY)
+		mask = interest
 	}
-	if errors.Is(err, unix.EINVAL) {
-		mask = oldInterest
+	if o.old || err == unix.EINVAL {
 		group, err = unix.FanotifyInit(flags|unix.FAN_REPORT_DFID_NAME|unix.FAN_REPORT_FID, unix.O_RDONLY)
+		mask = oldInterest
 	}
+	switch err {
+	case nil:
+		return group, mask, nil
+	case unix.EPERM:
+		return -1, 0, fmt.Errorf("it needs root, to be told of whole file systems: fanotify_init: %w", err)
+	case unix.ENOSYS, unix.EINVAL:
+		return -1, 0, fmt.Errorf("it needs Linux 5.9 or newer, with fanotify: fanotify_init: %w", err)
+	}
+	return -1, 0, fmt.Errorf("fanotify_init: %w", err)
+}
+
+// mark has the kernel tell of the file system.
+func (w *watch) mark() error {
+	group, mask, err := newGroup(w.o)
 	if err != nil {
-		return fmt.Errorf("fanotify_init: %w", err)
+		return err
 	}
 	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, w.mount.path); err != nil {
 		unix.Close(group)
