@@ -42,6 +42,7 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	files["a/b/link"] = files["a/large"]
+	write(t, mnt+"/pagefile.sys", noise(5000, 5)) // is left out
 	run(t, "umount", mnt)
 	mounted = false
 

@@ -83,5 +83,7 @@ func (a *app) volumeOptions(j *journalFlags) (volumes.Options, error) {
 	if err != nil {
 		return volumes.Options{}, err
 	}
-	return j.options(dir)
+	o, err := j.options(dir)
+	o.Tell = func(note string) { a.out.Warn("%s", note) }
+	return o, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"waybill/incremental/journal"
 	"waybill/internal/catalog"
+	"waybill/internal/ntfs/ntfsdir"
 	"waybill/internal/save"
 	"waybill/internal/source"
 )
@@ -56,6 +57,21 @@ func (v *volume) close() error {
 		errs = append(errs, c())
 	}
 	return errors.Join(errs...)
+}
+
+// leaveOutTransient leaves out what Windows keeps on a volume for itself: page files, shadow copies. A pattern of the user's that begins with an
+// exclamation mark brings them back.
+func (v *volume) leaveOutTransient(cfg *save.Config) {
+	if !strings.EqualFold(v.system, "ntfs") {
+		return
+	}
+	var more []string
+	for _, pattern := range ntfsdir.Transient {
+		if p := v.path + pattern; !slices.Contains(cfg.Excludes, p) {
+			more = append(more, p)
+		}
+	}
+	cfg.Excludes = slices.Concat(more, cfg.Excludes)
 }
 
 // open opens the volume's journal, if it has one.

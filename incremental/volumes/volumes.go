@@ -42,6 +42,7 @@ type Options struct {
 	Snapshot bool             // read from snapshots, where there are such
 	StateDir string           // of the machine: where the agent's log is, and what is known of large files; empty: neither
 	Now      func() time.Time // the clock; nil for time.Now
+	Tell     func(string)     // told what people should know of a volume; may be nil
 	Images   []Image          // what is saved lies in these, instead of on this machine
 }
 
@@ -106,6 +107,9 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 	if h.volumes, err = open(cfg, o); err != nil {
 		return err
 	}
+	for _, v := range h.volumes {
+		v.leaveOutTransient(cfg)
+	}
 	cfg.Selection = selectionOf(cfg, o.Images)
 	for _, v := range h.volumes {
 		if !v.pseudo {
@@ -126,7 +130,7 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 // open finds the volumes that cfg's roots are on, here or in images.
 func open(cfg *save.Config, o Options) ([]*volume, error) {
 	if len(o.Images) > 0 {
-		return openImages(cfg, o.Images)
+		return openImages(cfg, o)
 	}
 	return find(cfg.Roots, cfg.OneFileSystem)
 }
