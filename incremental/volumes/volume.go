@@ -39,6 +39,9 @@ func within(path, top string) bool {
 	return path == top || strings.HasPrefix(path, strings.TrimSuffix(top, "/")+"/")
 }
 
+// inMemory tells whether the volume is gone after a restart: it is small, and nobody means it who requires journals.
+func (v *volume) inMemory() bool { return v.system == "tmpfs" }
+
 func (v *volume) held() bool { return v.release != nil }
 
 func (v *volume) openLive() (*source.Dir, error) { return source.OpenDir(v.path) }
@@ -140,7 +143,7 @@ func (v *volume) ask(ctx context.Context, cfg *save.Config, o Options) error {
 	}
 	if gap != nil {
 		s.Record.Reason = gap.Reason
-		if o.Mode == Required && !(gap == errFirst && v.now != nil) {
+		if o.Mode == Required && !v.inMemory() && !(gap == errFirst && v.now != nil) {
 			return &RequiredError{v.path, gap.Reason, gap.Hint}
 		}
 		return nil
