@@ -11,8 +11,8 @@ default:
 demo *ARGS:
     go run ./cmd/waybill demo {{ ARGS }}
 
-# everything CI runs: lint, tests with the race detector, the way on real data, the way of disks that suffer
-test: lint race real ship
+# everything CI runs: lint, tests with the race detector, journals held against scans, the way on real data, the way of disks that suffer
+test: lint race rounds real ship
 
 # the same as test
 check: test
@@ -40,6 +40,10 @@ lint: (_apt "gcc libc6-dev")
 # all tests, with the race detector
 race *ARGS: _tools
     go test -race -timeout 20m {{ ARGS }} ./...
+
+# random changes, and for each journal the scan of the same state: thousands of rounds
+rounds TIMES="10": _tools
+    WAYBILL_ROUNDS={{ TIMES }} go test -count 1 -timeout 15m -run '^Test(Rounds|Mounted)$' ./internal/save ./incremental/journal/...
 
 # the Go toolchain and /usr of this machine: seed, ingest, backup, verify, restore, compare
 real *ROOTS: (_apt "rsync acl attr minisign")

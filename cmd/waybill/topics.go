@@ -91,7 +91,8 @@ What they don't see:
 
   btrfs     nothing is known. Subvolumes are volumes of their own
   fanotify  writes through shared mappings until they are unmapped: files that are mapped or open for writing are read every time. Writes
-            to the device past the file system, and by other machines to the same device
+            to the device past the file system, and by other machines to the same device. Files that a container has mapped through overlayfs, and
+            those mapped by processes that even root may not look into, until they are unmapped. chattr: of it only the time of change is saved
   usn       repeated writes to a file that stays open: files without a last CLOSE are read every time. Writes by another system, as
             by Linux on a machine with both: ntfs-3g and ntfs3 write no records. Run "waybill backup --sweep now" after that`)
 }

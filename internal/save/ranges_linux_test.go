@@ -36,13 +36,13 @@ func TestRanges(t *testing.T) {
 	m, dir := newMemory(t), t.TempDir()
 	path := filepath.Join(dir, "f")
 	const page = 8 << 10
-	content := noise(12<<20, 1)
+	content := noise(9<<20, 1)
 	write(t, path, content)
 	r := rand.New(rand.NewPCG(1, 2))
 	var ranges told
 	with := func(c *save.Config) { c.Volumes = []save.Volume{{Path: dir, Ranges: &ranges}} }
 	m.save(with, dir)
-	for round := range 40 {
+	for round := range 15 {
 		ranges = told{}
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {

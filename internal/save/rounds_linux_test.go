@@ -11,12 +11,12 @@ import (
 // Led by a journal that tells exactly what changed, and no more, the engine finds what a scan finds.
 func TestRounds(t *testing.T) {
 	for name, o := range map[string]journaltest.Options{
-		"plain":    {Rounds: 200},
-		"links":    {Seed: 1000},
-		"excludes": {Seed: 2000, Excludes: []string{"/**/tree/**/*a", "!*ba", "/**/tree/*4*", "index*/re*"}},
-		"larger":   {Seed: 3000, Rounds: 20, Edits: 20, Make: treetest.Options{Entries: 600, Shallow: true, Wide: 700}},
-		"large":    {Seed: 4000, Rounds: 20, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
-		"wild":     {Seed: 5000, Edits: 60},
+		"plain":    {Rounds: 40},
+		"links":    {Seed: 1000, Rounds: 20},
+		"excludes": {Seed: 2000, Rounds: 20, Excludes: []string{"/**/tree/**/*a", "!*ba", "/**/tree/*4*", "index*/re*"}},
+		"larger":   {Seed: 3000, Rounds: 4, Edits: 20, Make: treetest.Options{Entries: 600, Shallow: true, Wide: 700}},
+		"large":    {Seed: 4000, Rounds: 6, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
+		"wild":     {Seed: 5000, Rounds: 10, Edits: 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -35,7 +35,7 @@ func (w *worker) vanished(d *dir, raw []byte) {
 
 // compareSwept notes the name in a slot if its new entry is none that the journal foretold.
 func (w *worker) compareSwept(d *dir, i int, entry []byte) {
-	if !d.sweeps() || sameButNode(d.slots[i], entry) {
+	if !d.sweeps() || !matters(d.slots[i], entry) {
 		return
 	}
 	if kind, _, inode := catalog.Identity(entry); kind == catalog.Directory && d.volume.Dirty.Leads(inode) {
@@ -51,18 +51,18 @@ func (d *dir) sweeps() bool {
 	return d.volume != nil && d.volume.Sweep && d.volume.Dirty != nil && d.base != nil && !d.only.leads()
 }
 
-// sameButNode compares entries; what is in a directory is compared there.
-func sameButNode(a, b []byte) bool {
+// matters tells whether two entries differ by more than the time of change, which chattr(1) moves that no journal of Linux tells of. What is
+// in a directory is compared there.
+func matters(a, b []byte) bool {
 	if a == nil || b == nil {
-		return (a == nil) == (b == nil)
-	}
-	if kind, _, _ := catalog.Identity(a); kind != catalog.Directory {
-		return bytes.Equal(a, b)
+		return (a == nil) != (b == nil)
 	}
 	x, err := catalog.ParseEntry(a)
 	y, yerr := catalog.ParseEntry(b)
-	x.Node = y.Node
-	return err == nil && yerr == nil && bytes.Equal(x.Append(nil), y.Append(nil))
+	if x.Ctime = y.Ctime; x.Kind == catalog.Directory {
+		x.Node = y.Node
+	}
+	return err != nil || yerr != nil || !bytes.Equal(x.Append(nil), y.Append(nil))
 }
 
 // missing notes a name whose entry is not the base's, unless it was named, or it turned where that is looked for: came, went, or stands for

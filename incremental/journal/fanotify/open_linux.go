@@ -44,9 +44,7 @@ func (r *resolver) openFiles(ctx context.Context) (map[uint64]bool, error) {
 				return nil, &journal.Gap{Reason: fmt.Sprintf("it can't be told which files are open: %v", err)}
 			}
 			for _, h := range holders {
-				if err := r.look(h, open); err != nil {
-					return nil, err
-				}
+				r.look(h, open)
 			}
 		}
 	}
@@ -127,20 +125,24 @@ func trimZeros(addresses string) string {
 	return trim(from) + "-" + trim(to)
 }
 
-// look has an open file looked at.
-func (r *resolver) look(h holder, open map[uint64]bool) error {
+// look has an open file looked at. One whose path is no more has other names, and those that it had in the base are searched.
+func (r *resolver) look(h holder, open map[uint64]bool) {
 	const tries = 3 // it may be renamed meanwhile
+	var st unix.Stat_t
 	for range tries {
-		var st unix.Stat_t
 		path, err := os.Readlink(h.link)
 		if err != nil || unix.Stat(h.link, &st) != nil || !r.concerns(&st) {
-			return nil // closed since, which is told, or removed
+			return // closed since, which is told, or removed
 		}
 		if r.at(path, &st, h.mapped, open) || r.at(h.root+path, &st, h.mapped, open) {
-			return nil
+			return
 		}
 	}
-	return &journal.Gap{Reason: fmt.Sprintf("a file is open for writing that can't be found by its path: %s", h.link), Hint: "a scan finds it, if it has a path; end the process to have the journal used again"}
+	open[st.Ino] = true
+	r.dirty.Link(st.Ino)
+	if h.mapped {
+		r.dirty.File(st.Ino).Read = true
+	}
 }
 
 // at has the file at a path looked at, if it is the given one.

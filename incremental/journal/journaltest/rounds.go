@@ -1,7 +1,8 @@
 // Package journaltest holds a journal against the scan.
 //
 // [Rounds] changes a tree at random, round by round. After each it makes two recovery points of the very same state: one led by the
-// journal, from the round before, and one that reads everything, from nothing. Their root hashes must be equal, and their counts.
+// journal, from the round before, and one that reads everything, from nothing. Their root hashes must be equal, and their counts. WAYBILL_ROUNDS in
+// the environment has so many times as many rounds made, as `just rounds` does.
 package journaltest
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"waybill/incremental/journal"
@@ -68,6 +70,9 @@ func New(t *testing.T, o Options) *Trial {
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 50
+	}
+	if times, err := strconv.Atoi(os.Getenv("WAYBILL_ROUNDS")); err == nil {
+		o.Rounds *= times
 	}
 	if o.Edits == 0 {
 		o.Edits = 6
