@@ -331,3 +331,43 @@ func watch(t *testing.T, stateDir, volume string) {
 	}
 	t.Fatal("the agent does not watch")
 }
+
+// A directory that was new when a backup was interrupted in it is saved whole by the next.
+func TestJournalStopsInNewDirectory(t *testing.T) {
+	m, root := onBtrfs(t)
+	m.backup(root)
+	m.optimised(root)
+	for i := range 1200 {
+		write(t, fmt.Sprintf("%s/new/inner/late%04d", root, i), noise(4<<10, uint64(2000+i)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m.change = func(c *save.Config) {
+		c.Progress, c.DataPack, c.Readers = &save.Progress{}, 64<<10, 1
+		c.Now, c.CheckpointBytes = nil, 200<<10
+	}
+	m.store = cancelling{m.vault, cancel}
+	r, err := m.try(ctx)
+	if !errors.Is(err, context.Canceled) || r == nil || r.Point.State != catalog.PartialState {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	m.store, m.change = m.vault, nil
+	if r := m.optimised(root); r.Point.Stats.Files != 1400 || r.Point.Stats.NewBytes >= 1190*4<<10 {
+		t.Errorf("%+v", r.Point.Stats)
+	}
+}
+
+// A directory that came while a volume that is not held still was read.
+func TestMadeMeanwhile(t *testing.T) {
+	m, root := onBtrfs(t)
+	m.volumes.Snapshot = false
+	m.backup(root)
+	m.volumes.Now = func() time.Time { // it is asked for when the journal was
+		write(t, root+"/d07/new/inner/a", []byte("a"))
+		return time.Now()
+	}
+	m.backup(root)
+	m.volumes.Now = nil
+	run(t, "sync")
+	write(t, root+"/d07/new/inner/b", []byte("b"))
+	m.optimised(root)
+}

@@ -372,9 +372,9 @@ func TestChanges(t *testing.T) {
 			do(t)
 			after, d := hold(t, v, before)
 			covered(t, before, after, d)
-			for id, dir := range d.Dirs {
-				if dir.All {
-					t.Errorf("all of directory %d is looked at", id)
+			for _, e := range before.tree {
+				if dir := d.Dirs[e.inode]; dir != nil && dir.All {
+					t.Errorf("all of directory %s is looked at", e.path)
 				}
 			}
 			for at, e := range after.tree { // no change above concerns it, but when a is written itself

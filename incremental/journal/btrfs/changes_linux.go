@@ -109,10 +109,13 @@ func (c *changes) add(id uint64) {
 	}
 }
 
-// name puts what changed into d. In a directory that is new as a whole nothing needs to be named.
+// name puts what changed into d. Of a directory that is new all is looked at, and nothing needs to be named: the base may have it
+// all the same, as it was when a run came by that was interrupted there, or that read the volume live.
 func (c *changes) name(t *tree, d *journal.Dirty) error {
 	err := t.refs(c.all, func(r ref) {
-		if isNew, ok := c.dirs[r.inode]; ok && !isNew {
+		if isNew, ok := c.dirs[r.inode]; ok && isNew {
+			d.List(r.inode)
+		} else if ok {
 			d.Turn(r.inode)
 		}
 		if r.inode != firstInode && !c.dirs[r.dir] { // the root's name is ".." in itself
