@@ -163,6 +163,51 @@ func TestSweepFinds(t *testing.T) {
 	}
 }
 
+// What changes while a sweep is on its way was not missed, however little of it is named: the directory of a new name, the other names of a
+// file, what was in a directory that is gone since.
+func TestSweepOfALivingTree(t *testing.T) {
+	m, dir := newMemory(t), t.TempDir()
+	for _, name := range []string{"dir/x", "left/x", "a", "gone/x"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	if err := os.Link(dir+"/a", dir+"/left/b"); err != nil {
+		t.Fatal(err)
+	}
+	m.save(on(dir, nil), dir)
+	write(t, dir+"/dir/new", []byte("new"))
+	write(t, dir+"/a", []byte("by one name"))
+	write(t, dir+"/gone/x", []byte("changed"))
+	write(t, dir+"/left/x", []byte("unnoticed"))
+	later := func() (*journal.Dirty, error) {
+		d := names(t, dir, "dir/new", "a", "gone")
+		d.Link(id(t, dir+"/a"))
+		return d, os.RemoveAll(dir + "/gone")
+	}
+	sweep := func(c *save.Config) {
+		c.Volumes = []save.Volume{{Path: dir, Dirty: names(t, dir), Sweep: true, Later: later, Record: catalog.Volume{Mode: catalog.Unoptimised}}}
+	}
+	v := m.save(sweep, dir).Point.Volumes[0]
+	if want := manifest.EscapePath([]byte(dir + "/left/x")); !slices.Equal(v.Missed, []string{want}) {
+		t.Errorf("missed %q, want only %s", v.Missed, want)
+	}
+}
+
+// A journal that ends during a sweep is not judged, and the point is made all the same.
+func TestSweepWithoutAnEnd(t *testing.T) {
+	m, dir := newMemory(t), t.TempDir()
+	write(t, dir+"/a", []byte("a"))
+	m.save(on(dir, nil), dir)
+	write(t, dir+"/a", []byte("changed"))
+	r := m.save(func(c *save.Config) {
+		later := func() (*journal.Dirty, error) { return nil, fmt.Errorf("ask: %w", &journal.Gap{Reason: "it ended"}) }
+		c.Volumes = []save.Volume{{Path: dir, Dirty: names(t, dir), Sweep: true, Later: later, Record: catalog.Volume{Mode: catalog.Unoptimised, Reason: "swept"}}}
+	}, dir)
+	m.same(r.Point, dir)
+	if v := r.Point.Volumes[0]; v.Misses != 0 || v.Reason != "it ended" {
+		t.Errorf("%+v", v)
+	}
+}
+
 // What could not be saved is looked at the next time, though nothing happens to it; and what was left out and is no more.
 func TestProblemsAreLookedAtAgain(t *testing.T) {
 	m, dir := newMemory(t), t.TempDir()
