@@ -26,7 +26,7 @@ func (b *increments) agent(ctx context.Context) error {
 			return err
 		}
 		watched := func(ctx context.Context, _ int) error {
-			return errors.Join(b.firsts(ctx, v), b.changes(ctx, v, t))
+			return errors.Join(b.first(ctx, v), b.changes(ctx, v, t))
 		}
 		if err := b.watched(ctx, v, watched); err != nil {
 			return err

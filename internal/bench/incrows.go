@@ -103,15 +103,10 @@ func (t *tree) fillAt(ctx context.Context, dir string) error {
 
 // firsts sets up us and the peers, and makes the first backup with each.
 func (b *increments) firsts(ctx context.Context, v *volume, peers ...*tool) error {
-	entries, bytes, err := size(v.source)
-	if err != nil {
-		return err
-	}
-	b.report.addCorpus(v.name, entries, bytes)
 	if err := setUp(ctx, waybillOnline(b.bin), v.ours); err != nil {
 		return err
 	}
-	if err := b.ours(ctx, v, rowFirst, b.byJournal()...); err != nil {
+	if err := b.first(ctx, v); err != nil {
 		return err
 	}
 	for _, t := range peers {
@@ -123,6 +118,16 @@ func (b *increments) firsts(ctx context.Context, v *volume, peers ...*tool) erro
 		}
 	}
 	return nil
+}
+
+// first measures our first backup.
+func (b *increments) first(ctx context.Context, v *volume) error {
+	entries, bytes, err := size(v.source)
+	if err != nil {
+		return err
+	}
+	b.report.addCorpus(v.name, entries, bytes)
+	return b.ours(ctx, v, rowFirst, b.byJournal()...)
 }
 
 func setUp(ctx context.Context, t *tool, p *place) error {
