@@ -147,5 +147,5 @@ func BenchmarkEach(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "files/s")
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
 }
