@@ -155,7 +155,7 @@ func (s *session) nameLinksIn(ctx context.Context, way trail, node pack.ID) erro
 	}
 	if err := c.Err(); s.lost(err) {
 		if v != nil { // names may have been in what is lost
-			v.Dirty, v.Record.Mode, v.Record.Reason = nil, catalog.Unoptimised, "part of the last recovery point can't be read"
+			v.distrust("part of the last recovery point can't be read")
 		}
 		return nil
 	}

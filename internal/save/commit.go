@@ -50,7 +50,7 @@ func (s *session) checkpoint() error {
 }
 
 // partial returns the entry of a live directory as it is: what is done, beside what
-// the base had of the rest.
+// the base had of the rest. A directory in which the journal doesn't tell what is left to do is marked, for those who go on.
 func (w *worker) partial(d *dir) (catalog.Entry, error) {
 	slots := append([][]byte(nil), d.slots...)
 	for _, kid := range d.kids {
@@ -74,6 +74,9 @@ func (w *worker) partial(d *dir) (catalog.Entry, error) {
 		slots[r.slot] = e.Append(nil)
 	}
 	e := d.entry
+	if d.carried() && !d.trust && !d.only.leads() {
+		e.Flags |= catalog.Partial
+	}
 	var err error
 	e.Node, err = w.buildNode(slots)
 	return e, err
@@ -244,7 +247,27 @@ func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	s.problems.mu.Lock()
 	defer s.problems.mu.Unlock()
 	p.Problems, p.ProblemCount = append(p.Problems, s.problems.list...), s.problems.count
+	if s.carries && state == catalog.PartialState {
+		inheritProblems(p, s.cfg.Base.Point)
+	}
 	return p
+}
+
+// inheritProblems adds those of the base that the run has not met again: it may not have come by, and who goes on has to.
+func inheritProblems(p, base *catalog.Point) {
+	met := map[catalog.Problem]bool{}
+	for _, x := range p.Problems {
+		met[x] = true
+	}
+	p.ProblemCount += base.ProblemCount - len(base.Problems)
+	for _, x := range base.Problems {
+		if met[x] {
+			continue
+		}
+		if p.ProblemCount++; len(p.Problems) < catalog.MaxProblems {
+			p.Problems = append(p.Problems, x)
+		}
+	}
 }
 
 // carriedStats are the counts of what was taken from the base as it is, without having been counted.
@@ -271,7 +294,7 @@ func (s *session) recordVolumes(p *catalog.Point) error {
 		}
 		if p.State == catalog.PartialState {
 			r.Cursor = nil
-			if v.carried() {
+			if v.carried() && !s.remounted && slices.Equal(p.LeftOut, s.cfg.Base.Point.LeftOut) {
 				r.Cursor = v.From
 			}
 		} else if err := s.judge(v, &r); err != nil {

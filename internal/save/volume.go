@@ -85,7 +85,11 @@ func (s *session) arrangeVolumes(ctx context.Context) error {
 		return err
 	}
 	for i := range s.cfg.Volumes {
-		s.carries = s.carries || s.cfg.Volumes[i].carried()
+		v := &s.cfg.Volumes[i]
+		if v.Dirty != nil && v.Dirty.Overflow {
+			v.distrust("so much is to be looked at that a scan costs less")
+		}
+		s.carries = s.carries || v.carried()
 	}
 	return nil
 }
@@ -111,6 +115,11 @@ func (s *session) sameVolumes() bool {
 
 // carried tells whether entries of the volume that its journal doesn't name are taken from the base.
 func (v *Volume) carried() bool { return v != nil && v.Dirty != nil && !v.Sweep }
+
+// distrust has all of the volume looked at.
+func (v *Volume) distrust(reason string) {
+	v.Dirty, v.Record.Mode, v.Record.Reason = nil, catalog.Unoptimised, reason
+}
 
 // volumeOf is the volume of a directory that is being entered, whose place is here.
 func (d *dir) volumeOf() *Volume {
@@ -147,6 +156,15 @@ func (w *worker) trusts(d *dir) bool {
 	return true
 }
 
+// isPartial tells whether an entry of the base is of something that an interrupted run was at, and no journal can tell what is left of it.
+func isPartial(raw []byte) bool {
+	if raw == nil {
+		return false
+	}
+	_, flags, _ := catalog.Identity(raw)
+	return flags&catalog.Partial != 0
+}
+
 // leads tells whether there is something to look at in a directory that is trusted, or below it.
 func (d *dir) leads() bool {
 	return d.volume.Dirty.Leads(d.entry.Inode) || d.place != nil && len(d.place.children) > 0 || d.only != nil && len(d.only.children) > 0
@@ -162,7 +180,7 @@ func (w *worker) keeps(d *dir, i int) bool {
 		return false
 	}
 	kind, flags, inode := catalog.Identity(raw)
-	if kind == 0 || d.list.Inode(i) != inode && flags&catalog.MountPoint == 0 {
+	if kind == 0 || flags&catalog.Partial != 0 || d.list.Inode(i) != inode && flags&catalog.MountPoint == 0 {
 		return false
 	}
 	return kind != catalog.Directory || !d.volume.Dirty.Leads(inode)

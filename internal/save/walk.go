@@ -141,7 +141,7 @@ func (w *worker) enterWith(parent *dir, slot int, base []byte, rescan bool) erro
 		return w.notEntered(parent, slot, err)
 	}
 	w.forget(base)
-	d := &dir{parent: parent, slot: slot, src: src, base: base, place: here, rescan: rescan}
+	d := &dir{parent: parent, slot: slot, src: src, base: base, place: here, rescan: rescan || isPartial(base)}
 	d.only, _ = parent.only.of(name)
 	d.scope = parent.scope.Enter(name)
 	d.entry.Name = name
