@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"waybill/incremental/journal"
+	"waybill/incremental/journal/fanotify"
 	"waybill/internal/catalog"
 	"waybill/internal/ntfs/ntfsdir"
 	"waybill/internal/save"
@@ -27,6 +28,7 @@ type volume struct {
 	journal journal.Journal
 	ranges  save.Ranges
 	gap     *journal.Gap    // why there is no journal
+	asked   time.Time       // a moment before now
 	now     *journal.Cursor // nil when there is none
 	release func() error    // of the snapshot
 	closers []func() error
@@ -115,6 +117,7 @@ func (v *volume) hold(ctx context.Context, o Options) {
 		return
 	}
 	var err error
+	v.asked = o.Now()
 	v.now, err = v.journal.Now(ctx)
 	v.failed(err)
 }
@@ -150,6 +153,9 @@ func (v *volume) ask(ctx context.Context, cfg *save.Config, o Options) error {
 	}
 	if !v.held() {
 		s.Later = func() (*journal.Dirty, error) { return v.later(ctx) }
+	}
+	if v.now.Kind == fanotify.Kind { // btrfs, NTFS and ReFS give no id twice
+		s.Reuses = v.asked
 	}
 	v.sweep(base, o, now)
 	return nil

@@ -2,6 +2,7 @@ package save
 
 import (
 	"context"
+	"time"
 
 	"waybill/incremental/journal"
 	"waybill/internal/catalog"
@@ -22,6 +23,9 @@ type Volume struct {
 	Record catalog.Volume                 // what a complete point says of it, but for Missed; without a Mode, nothing
 	Sweep  bool                           // look at all of it in spite of Dirty, and note in Missed what that lacked
 	Later  func() (*journal.Dirty, error) // what changed after Dirty's end until now, for volumes not held still
+	// Reuses is a moment before Dirty's end, for volumes not held still where the id of a directory that is gone may be given to a new one: of those
+	// made since, Dirty tells nothing. Zero: there are none.
+	Reuses time.Time
 }
 
 // Ranges tell which parts of a large file are to be read again. They are called by several goroutines at once.
@@ -152,6 +156,10 @@ func (w *worker) trusts(d *dir) bool {
 	if kind != catalog.Directory || inode != d.entry.Inode || flags&catalog.Unreadable != 0 {
 		return false
 	}
+	if d.isNew() {
+		d.rescan = true
+		return false
+	}
 	d.dirt = d.volume.Dirty.Dirs[inode]
 	return true
 }
@@ -163,6 +171,22 @@ func isPartial(raw []byte) bool {
 	}
 	_, flags, _ := catalog.Identity(raw)
 	return flags&catalog.Partial != 0
+}
+
+// isNew tells whether a directory that has the base's id may be another for all that, made since the journal was asked. What the base has in that of the
+// same id is not of now: Dirty knows no way to what changed there before it went, and the next run would go by it wherever
+// something of it, by its own id, turned up.
+func (d *dir) isNew() bool {
+	from := d.volume.Reuses
+	if from.IsZero() || d.place != nil && d.place.volume != nil {
+		return false
+	}
+	const ticks = time.Second // clocks of file systems go in steps
+	from = from.Add(-ticks)
+	if born, ok := d.src.Born(); ok {
+		return born.After(from)
+	}
+	return time.Unix(d.entry.Ctime.Sec+1, 0).After(from)
 }
 
 // leads tells whether there is something to look at in a directory that is trusted, or below it.

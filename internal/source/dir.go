@@ -1,6 +1,9 @@
 package source
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Dir is an open directory. Its methods may be called from several goroutines at once, except List and Close.
 type Dir struct {
@@ -40,6 +43,14 @@ func (d *Dir) Self() (Stat, error) {
 	var st Stat
 	err := d.sys.self(&st)
 	return st, err
+}
+
+// Born tells when the directory was made, where the file system notes that and the system tells it.
+func (d *Dir) Born() (t time.Time, ok bool) {
+	if d.tree != nil {
+		return time.Time{}, false
+	}
+	return d.sys.born()
 }
 
 // List fills l with all names in d, replacing what it held. It reads the directory anew at every call. After an error l is empty.

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"io/fs"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,14 @@ func (d *dirHandle) close() error {
 }
 
 func (d *dirHandle) self(st *Stat) error { return fstat(d.fd, st) }
+
+func (d *dirHandle) born() (time.Time, bool) {
+	var st unix.Statx_t
+	if unix.Statx(d.fd, "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &st) != nil || st.Mask&unix.STATX_BTIME == 0 {
+		return time.Time{}, false
+	}
+	return time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)), true
+}
 
 func (d *dirHandle) list(l *Listing) error {
 	if d.listed {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 type dirHandle struct{ path string }
@@ -95,6 +96,7 @@ func (d *dirHandle) readlink(name []byte) ([]byte, error) {
 }
 
 func (d *dirHandle) xattrs([]byte, *XattrBuffer) ([]Xattr, error) { return nil, nil }
+func (d *dirHandle) born() (time.Time, bool)                      { return time.Time{}, false }
 func (d *dirHandle) selfXattrs(*XattrBuffer) ([]Xattr, error)     { return nil, nil }
 func (d *dirHandle) fileSystem() (FileSystem, error)              { return FileSystem{Slack: coarseSlack}, nil }
 

@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -35,6 +36,8 @@ func (d *dirHandle) close() error {
 }
 
 func (d *dirHandle) self(st *Stat) error { return statHandle(d.h, d.vol, false, st) }
+
+func (d *dirHandle) born() (time.Time, bool) { return time.Time{}, false }
 
 func (d *dirHandle) stat(l *Listing, i int, st *Stat) error {
 	if l.stat(i, st) {
