@@ -241,6 +241,15 @@ func TestVolumesBelow(t *testing.T) {
 	m.same("latest", root)
 }
 
+// mount mounts until the test ends.
+func mount(t *testing.T, source, target, system string, flags uintptr) {
+	t.Helper()
+	if err := unix.Mount(source, target, system, flags, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(target, unix.MNT_DETACH) })
+}
+
 func run(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
@@ -370,4 +379,62 @@ func TestMadeMeanwhile(t *testing.T) {
 	run(t, "sync")
 	write(t, root+"/d07/new/inner/b", []byte("b"))
 	m.optimised(root)
+}
+
+// What was mounted below and is no more is not taken from the base, nor is what was hidden by it, though no journal tells of that.
+func TestUnmounted(t *testing.T) {
+	for name, oneFileSystem := range map[string]bool{"saved": false, "left out": true} {
+		t.Run(name, func(t *testing.T) {
+			m, root := onBtrfs(t)
+			m.change = func(c *save.Config) { c.OneFileSystem = oneFileSystem }
+			other := root + "/d08/other"
+			write(t, other+"/hidden", noise(100, 1))
+			mount(t, "none", other, "tmpfs", 0)
+			write(t, other+"/c", noise(100, 3))
+			settle()
+			m.backup(root)
+			m.backup(root)
+			if err := unix.Unmount(other, 0); err != nil {
+				t.Fatal(err)
+			}
+			if r := m.optimised(root); r.Point.Stats.Files != 201 || r.Point.Stats.ReadBytes != 100 {
+				t.Errorf("%+v", r.Point.Stats)
+			}
+			if r := m.optimised(root); r.Point.Stats.Files != 201 || r.Point.Stats.ReadBytes != 0 {
+				t.Errorf("%+v", r.Point.Stats)
+			}
+		})
+	}
+}
+
+// What is found at two places for being mounted there is looked at at both, be it a directory of the same file system, when only that is
+// wanted, or a file of another.
+func TestBound(t *testing.T) {
+	m, root := onBtrfs(t)
+	m.volumes.Snapshot = false
+	elsewhere, file := filepath.Dir(root)+"/elsewhere", t.TempDir()+"/file"
+	write(t, elsewhere+"/deep/a", noise(100, 1))
+	write(t, file, noise(100, 1))
+	write(t, root+"/d09/bound/b", nil)
+	mount(t, elsewhere, root+"/d09/bound", "", unix.MS_BIND)
+	mount(t, file, root+"/d08/f008", "", unix.MS_BIND)
+	settle()
+	m.backup(root)
+	settle()
+	m.backup(root)
+	write(t, elsewhere+"/deep/a", noise(200, 2))
+	write(t, file, noise(200, 2))
+	settle()
+	m.backup(root)
+	m.same("latest", root)
+	m.change = func(c *save.Config) { c.OneFileSystem = true }
+	if err := unix.Unmount(root+"/d08/f008", 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		write(t, elsewhere+"/deep/a", noise(200, 2))
+		settle()
+		m.backup(root)
+		m.same("latest", root)
+	}
 }

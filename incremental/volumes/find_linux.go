@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"waybill/internal/source"
 )
 
@@ -82,7 +84,7 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 			continue
 		}
 		v := &volume{path: m.path, system: m.system, device: m.device}
-		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds
+		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds && isElsewhere(m.path)
 		found = append(found, v)
 		if m.system == "btrfs" && !v.pseudo {
 			found = append(found, nested(v, tops)...)
@@ -100,6 +102,12 @@ func innermost(all []mount, path string) (found string) {
 		}
 	}
 	return found
+}
+
+// isElsewhere tells whether what is mounted there is another file system than the one that it is mounted in.
+func isElsewhere(path string) bool {
+	var here, above unix.Stat_t
+	return unix.Stat(path, &here) != nil || unix.Stat(filepath.Dir(path), &above) != nil || here.Dev != above.Dev
 }
 
 // isPseudo tells whether what is mounted there is the kernel's own, or a single file.

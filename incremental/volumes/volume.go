@@ -22,7 +22,7 @@ type volume struct {
 	system string   // the file system's name
 	device string   // tells file systems apart
 	home   string   // of a subvolume: where the file system is mounted that it was found on
-	pseudo bool     // it holds nobody's data: it is only known for where it is mounted
+	pseudo bool     // it holds nobody's data, is a single file or left out: it is only known for where it is mounted
 	skip   []string // what is put on it by us
 
 	journal journal.Journal

@@ -88,7 +88,7 @@ func (h *Held) Reason() string {
 	return strings.Join(slices.Compact(list), "; ")
 }
 
-// Prepare sets cfg's Volumes and Selection, and for images Root, from its Base and Roots. It adds to Skip what it puts on the
+// Prepare sets cfg's Volumes, Mounts and Selection, and for images Root, from its Base and Roots. It adds to Skip what it puts on the
 // volumes itself. The caller releases what is returned when the run is over.
 func Prepare(ctx context.Context, cfg *save.Config, o Options) (*Held, error) {
 	if o.Now == nil {
@@ -124,6 +124,11 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 		cfg.Skip = append(cfg.Skip, v.skip...)
 	}
 	cfg.Volumes = h.forSaving()
+	for _, v := range h.volumes {
+		if v.pseudo {
+			cfg.Mounts = append(cfg.Mounts, v.path)
+		}
+	}
 	return nil
 }
 

@@ -35,6 +35,7 @@ type Point struct {
 	Damage        []Damage          `json:"damage,omitempty"`   // what, at most MaxProblems
 	Selection     manifest.Digest   `json:"selection,omitzero"` // of what was to be saved and how; cursors of another selection mean nothing
 	Volumes       []Volume          `json:"volumes,omitempty"`  // by Path
+	Mounts        []string          `json:"mounts,omitempty"`   // where else something was mounted: single files, what is left out
 }
 
 // A Volume is a file system, or a subvolume of one, that a point has something of.

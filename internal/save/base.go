@@ -54,7 +54,7 @@ func (t trail) name(name []byte) {
 }
 
 // remind has all looked at again that was a problem in the base, for what could not be read may be readable by now, and what was left
-// out only then, or is only now.
+// out only then, or is only now, and where something was mounted that is no more.
 func (s *session) remind(ctx context.Context) error {
 	base := s.cfg.Base.Point
 	root, err := base.RootEntry()
@@ -68,6 +68,12 @@ func (s *session) remind(ctx context.Context) error {
 	left := s.cfg.leftOut()
 	for _, p := range slices.Concat(left, base.LeftOut) {
 		if slices.Contains(left, p) != slices.Contains(base.LeftOut, p) {
+			paths = append(paths, p)
+		}
+	}
+	now := s.cfg.mounted()
+	for _, p := range mounted(base) {
+		if !slices.Contains(now, p) {
 			paths = append(paths, p)
 		}
 	}

@@ -222,7 +222,7 @@ func (s *session) beforeAll() time.Time {
 // point makes the record.
 func (s *session) point(state string, root catalog.Entry) *catalog.Point {
 	p := &catalog.Point{State: state, Host: s.cfg.Host, Started: s.started.UTC(), Ended: s.cfg.Now().UTC(),
-		Settled: s.beforeAll().UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem, LeftOut: s.cfg.leftOut(),
+		Settled: s.beforeAll().UTC(), Roots: escapePaths(s.cfg.Roots), Excludes: s.cfg.Excludes, OneFileSystem: s.cfg.OneFileSystem, LeftOut: s.cfg.leftOut(), Mounts: escapePaths(s.cfg.Mounts),
 		Root: root.Append(nil), Mode: catalog.First, Reason: s.cfg.Reason, Selection: s.cfg.Selection}
 	if b := s.cfg.Base; b != nil {
 		p.Mode, p.Base = catalog.Scanned, &b.ID

@@ -88,7 +88,7 @@ func isStream(name []byte) bool { return bytes.IndexByte(name, ':') >= 0 }
 // awaits puts off an entry that is new in d, if it may have been elsewhere in the base. Where all is new, all orphans are known
 // already, as far as can be.
 func (w *worker) awaits(d *dir, i int, st *source.Stat) bool {
-	if !d.carried() || st.Kind != source.Directory && (st.Kind != source.Regular || st.Size < claimable || isStream(d.list.Name(i))) {
+	if !d.carried() || st.Dev != d.dev || st.Kind != source.Directory && (st.Kind != source.Regular || st.Size < claimable || isStream(d.list.Name(i))) {
 		return false
 	}
 	m := &w.s.moves

@@ -81,6 +81,7 @@ type Config struct {
 	Writer        Writer
 	Root          func() (*source.Dir, error) // opens "/", for trees that are not this system's; nil for its own
 	Volumes       []Volume                    // what is known of file systems below the roots; others are scanned
+	Mounts        []string                    // where else something is mounted, be it a file or left out: no journal tells of that
 	Selection     manifest.Digest             // of all that says what is saved, for the point; see catalog.Point
 	Base          *Base                       // nil for a first backup
 	Wary          bool                        // take an entry of the base for unchanged only if all that it refers to is stored; see Heal

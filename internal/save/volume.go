@@ -2,6 +2,7 @@ package save
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"waybill/incremental/journal"
@@ -78,7 +79,10 @@ func (s *session) arrangeVolumes(ctx context.Context) error {
 		}
 		dirty = dirty || v.Dirty != nil
 	}
-	s.remounted = s.cfg.Base != nil && !s.sameVolumes()
+	for _, path := range s.cfg.Mounts {
+		s.places.add(names(path))
+	}
+	s.remounted = s.cfg.Base != nil && !slices.Equal(s.cfg.mounted(), mounted(s.cfg.Base.Point))
 	if !dirty {
 		return nil
 	}
@@ -98,23 +102,26 @@ func (s *session) arrangeVolumes(ctx context.Context) error {
 	return nil
 }
 
-// sameVolumes tells whether the same places are volumes as in the base.
-func (s *session) sameVolumes() bool {
-	before := map[string]bool{}
-	for _, v := range s.cfg.Base.Point.Volumes {
-		before[v.Path] = true
+// mounted are the paths of all that was mounted when a point was made, ascending.
+func mounted(p *catalog.Point) []string {
+	all := slices.Clone(p.Mounts)
+	for _, v := range p.Volumes {
+		all = append(all, v.Path)
 	}
-	n := 0
-	for i := range s.cfg.Volumes {
-		v := &s.cfg.Volumes[i]
-		if v.Record.Mode == "" {
-			continue
-		}
-		if n++; !before[manifest.EscapePath([]byte(v.Path))] {
-			return false
+	slices.Sort(all)
+	return all
+}
+
+// mounted are those of the point to be made.
+func (c *Config) mounted() []string {
+	all := escapePaths(c.Mounts)
+	for _, v := range c.Volumes {
+		if v.Record.Mode != "" {
+			all = append(all, manifest.EscapePath([]byte(v.Path)))
 		}
 	}
-	return len(before) == n
+	slices.Sort(all)
+	return all
 }
 
 // carried tells whether entries of the volume that its journal doesn't name are taken from the base.
