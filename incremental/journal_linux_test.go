@@ -438,3 +438,19 @@ func TestBound(t *testing.T) {
 		m.same("latest", root)
 	}
 }
+
+// Roots that are links may lead to other places than before: that is another selection.
+func TestRootsByLinks(t *testing.T) {
+	m, root := onBtrfs(t)
+	link := t.TempDir() + "/link"
+	for _, to := range []string{root + "/d08", root} {
+		os.Remove(link)
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		m.backup(link)
+		m.backup(link)
+		m.same("latest", to)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -171,7 +172,14 @@ func selectionOf(cfg *save.Config, images []Image) manifest.Digest {
 		OneFileSystem   bool
 		Images          []string // what they are called: which file an image is in differs from snapshot to snapshot
 	}
-	s := selection{slices.Sorted(slices.Values(cfg.Roots)), cfg.Excludes, cfg.OneFileSystem, nil}
+	s := selection{nil, cfg.Excludes, cfg.OneFileSystem, nil}
+	for _, r := range cfg.Roots {
+		if path, err := filepath.EvalSymlinks(r); err == nil && len(images) == 0 {
+			r = path // where it leads now
+		}
+		s.Roots = append(s.Roots, r)
+	}
+	slices.Sort(s.Roots)
 	for _, m := range images {
 		s.Images = append(s.Images, m.As)
 	}
