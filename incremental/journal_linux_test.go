@@ -306,7 +306,7 @@ func TestAgent(t *testing.T) {
 	}
 	m.scanned(root, "the agent does not run", root)
 	watch(t, m.volumes.StateDir, volume)
-	m.scanned(root, "no cursor from the last backup: the agent does not run")
+	m.scanned(root, "no cursor from the last backup (then: the agent does not run)")
 	run(t, "sh", "-c", // another process: the agent doesn't listen to its own
 		"cd "+root+" && head -c 3000 /dev/urandom >d03/new && mv d04 d05/moved && ln d06/f006 d07/link && rm -r d08")
 	r := m.optimised(root)

@@ -222,7 +222,7 @@ func cursorOf(cfg *save.Config, path string) (*catalog.Volume, *journal.Gap) {
 			return nil, errInterrupted
 		}
 		if i >= 0 && p.Volumes[i].Reason != "" {
-			return nil, &journal.Gap{Reason: "no cursor from the last backup: " + p.Volumes[i].Reason}
+			return nil, &journal.Gap{Reason: "no cursor from the last backup (then: " + p.Volumes[i].Reason + ")"}
 		}
 		return nil, errNew
 	}
