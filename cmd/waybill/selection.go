@@ -24,7 +24,7 @@ type saveFlags struct {
 }
 
 func (s *saveFlags) flags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&s.excludes, "exclude", "e", nil, "leave out what matches `PATTERN`, as in *.tmp, /var/cache, build/*.o; may be given again")
+	f.StringArrayVarP(&s.excludes, "exclude", "e", nil, "leave out what matches `PATTERN`, as in *.tmp, /var/cache or cache/; may be given again")
 	f.StringVar(&s.excludeFrom, "exclude-from", "", "leave out what matches a pattern in `FILE`, one a line; # begins a comment")
 	f.BoolVarP(&s.oneFileSystem, "one-file-system", "x", false, "stay on the file systems that the given paths are on")
 	f.StringVar(&s.compression, "compression", "auto", "`LEVEL` of compression: auto, fastest, default, better or best")

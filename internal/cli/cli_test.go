@@ -113,7 +113,7 @@ func TestHelpTopicListsEveryCode(t *testing.T) {
 
 func TestManPages(t *testing.T) {
 	root := &cobra.Command{Use: "tool", Short: "a tool", Long: "It does things."}
-	sub := &cobra.Command{Use: "do THING", Short: "do it", Example: "  tool do x", RunE: func(*cobra.Command, []string) error { return nil }}
+	sub := &cobra.Command{Use: "do THING", Short: "do it", Long: "Does it.\n\nKIND   HOW\nthis   so\n\n  that   otherwise", Example: "  tool do x", RunE: func(*cobra.Command, []string) error { return nil }}
 	root.AddCommand(sub, ExitCodesTopic(), &cobra.Command{Use: "secret", Hidden: true, Run: func(*cobra.Command, []string) {}})
 	dir := filepath.Join(t.TempDir(), "man")
 	if err := ManPages(root, time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC), "v1", dir); err != nil {
@@ -129,6 +129,10 @@ func TestManPages(t *testing.T) {
 	page, _ := os.ReadFile(filepath.Join(dir, "tool.1"))
 	if !bytes.Contains(page, []byte("EXIT STATUS")) || !bytes.Contains(page, []byte("  130  interrupted")) {
 		t.Errorf("no exit codes in\n%s", page)
+	}
+	page, _ = os.ReadFile(filepath.Join(dir, "tool-do.1"))
+	if !bytes.Contains(page, []byte("\nKIND   HOW\nthis   so\n")) || !bytes.Contains(page, []byte("\n  that   otherwise\n")) {
+		t.Errorf("no table as it was in\n%s", page)
 	}
 }
 

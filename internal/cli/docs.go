@@ -37,6 +37,9 @@ func ManPages(root *cobra.Command, date time.Time, version, dir string) error {
 		return writePage(filepath.Join(dir, name+".1"), func(w io.Writer) error {
 			h := header
 			h.Title = strings.ToUpper(name)
+			long := cmd.Long
+			defer func() { cmd.Long = long }()
+			cmd.Long = asMarkdown(long)
 			if err := doc.GenMan(cmd, &h, w); err != nil || cmd.HasParent() {
 				return err
 			}
@@ -44,6 +47,17 @@ func ManPages(root *cobra.Command, date time.Time, version, dir string) error {
 			return err
 		})
 	})
+}
+
+// asMarkdown is a command's text as GenMan takes it: its tables and lists keep their lines.
+func asMarkdown(text string) string {
+	blocks := strings.Split(text, "\n\n")
+	for i, b := range blocks {
+		if strings.Contains("\n"+b, "\n  ") || strings.Contains(b, "   ") {
+			blocks[i] = "    " + strings.ReplaceAll(b, "\n", "\n    ")
+		}
+	}
+	return strings.Join(blocks, "\n\n")
 }
 
 // eachPage visits cmd and everything below it that help lists.
