@@ -62,9 +62,9 @@ func (i *Image) Volume(number int) (*io.SectionReader, error) {
 	case len(found) == 1:
 		return i.Section(found[0]), nil
 	case number != 0:
-		return nil, fmt.Errorf("there is no partition %d, but %s", number, describe(list))
+		return nil, fmt.Errorf("there is no partition %d; there are: %s", number, describe(list))
 	case len(found) == 0:
-		return nil, fmt.Errorf("no partition holds NTFS: there are %s", describe(list))
+		return nil, fmt.Errorf("no partition holds NTFS; there are: %s", describe(list))
 	}
 	return nil, fmt.Errorf("several partitions hold NTFS, say which: %s", describe(found))
 }
