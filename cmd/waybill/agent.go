@@ -12,6 +12,8 @@ import (
 	"waybill/internal/cli"
 )
 
+const leastLog = 1 << 20 // bytes of a log; a smaller one can hardly hold what happens between two backups
+
 type agentFlags struct {
 	logSize string
 	limited bool
@@ -64,6 +66,9 @@ func (a *app) agent(ctx context.Context, paths []string, f *agentFlags) error {
 	o := fanotify.Options{StateDir: dir, Limited: f.limited, Systemd: fanotify.FromSystemd(os.Getenv), Log: a.out.Say}
 	if o.MaxLog, err = cli.ParseBytes(f.logSize); err != nil {
 		return cli.Errorf(cli.Usage, "--log-size: %w", err)
+	}
+	if o.MaxLog < leastLog {
+		return cli.Errorf(cli.Usage, "--log-size %s: it would wrap all the time", f.logSize).Hinted("1MiB is the least, 64MiB the default")
 	}
 	if o.Mounts, err = absolute(paths); err != nil {
 		return err
