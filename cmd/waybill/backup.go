@@ -148,7 +148,7 @@ func (a *app) save(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 	stop := a.out.Progress(saving(cfg.Progress))
 	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, o)
 	stop()
-	if err := w.record(r, required(err)); err != nil {
+	if err := w.record(r, imagesAgain(required(err))); err != nil {
 		return nil, err
 	}
 	l := newSavedLine(r, time.Since(began))

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path"
 	"path/filepath"
 	"slices"
@@ -78,6 +80,19 @@ func roots(images []volumes.Image, paths []string) ([]string, error) {
 		return rootsIn(images, paths)
 	}
 	return absolute(paths)
+}
+
+// imagesAgain adds to the error of a run that looked on this machine for a volume like C: that images have to be named again.
+func imagesAgain(err error) error {
+	e, ok := errors.AsType[*fs.PathError](err)
+	if !ok || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(e.Path, "/"), "/")
+	if len(name) != 2 || name[1] != ':' || !strings.HasPrefix(e.Path, "/") {
+		return err
+	}
+	return cli.Errorf(cli.Usage, "%w", err).Hinted("what was saved from images is saved from them again when they are named, as in --image web1.qcow2:3 --as %s", name)
 }
 
 // inImages has a run that reads again what was saved find it in the images, if there are any, until release is called.

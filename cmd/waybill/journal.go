@@ -121,7 +121,7 @@ func (a *app) journalStatus(ctx context.Context, paths []string, f *journalFlags
 	}
 	all, err := volumes.Status(ctx, cfg.Roots, last, o)
 	if err != nil {
-		return err
+		return imagesAgain(err)
 	}
 	for _, s := range all {
 		l := newJournalLine(&s, last, time.Now())
