@@ -73,7 +73,7 @@ none      NFS, SMB, FUSE, FAT    these have none that sees what others change: a
 
   auto      where they vouch for what changed; else look at everything, and tell why
   on        the same, and warn of each volume that was scanned though it need not have been
-  required  rather fail, with exit code 28, and save nothing; but tmpfs is scanned
+  required  rather fail, with exit code 28, and save nothing; but first backups and tmpfs are scanned
   off       look at everything
 
 --sweep WHEN has everything looked at all the same from time to time, to see whether the journal had missed something: 30 days after the last time,

@@ -137,7 +137,7 @@ func gapOf(number uint32) error {
 	case errDeleteInProgress:
 		return &journal.Gap{Reason: "the journal is being deleted", Hint: "Windows goes on with that in the background; then: waybill journal create"}
 	case errNotActive:
-		return &journal.Gap{Reason: noJournal, Hint: "waybill journal create"}
+		return &journal.Gap{Reason: noJournal} // a guest's can only be made in the guest, so who asks knows better what to do
 	case errEntryDeleted:
 		return wrapped()
 	}
