@@ -27,7 +27,8 @@ func newBackup(a *app) *cobra.Command {
 		Use:   "backup [PATH...]",
 		Short: "make the next recovery point, over the network",
 		Long: `Makes the next recovery point of this machine, straight into its vault. After a seed, or an earlier backup, only what changed is
-read and sent; without one it is a full backup. Without paths it saves what the last recovery point has.
+read and sent; without one it is a full backup. Without paths it saves what the last recovery point has, and leaves out what that
+left out, unless other excludes are given; with paths, only the excludes given with them count.
 
 Where a file system has a change journal that knows what changed, nothing else of it is looked at, and the backup is optimised; else
 everything is looked at, and the answer says why. ` + "`waybill help journals`" + ` tells more, ` + "`waybill journal status`" + ` how it will be next time.

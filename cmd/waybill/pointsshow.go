@@ -73,7 +73,7 @@ func (l *pointDetail) write(w io.Writer) {
 	}
 	line("recovery point", "%s", l.ID)
 	line("commit", "%d", l.Sequence)
-	line("made", "%s, in %s, on %s", l.Started.Local().Format(time.DateTime), cli.Duration(l.Ended.Sub(l.Started)), l.Host)
+	line("made", "%s, in %s, on %s", l.Time.Local().Format(time.DateTime), cli.Duration(l.Ended.Sub(l.Started)), l.Host)
 	line("state", "%s", l.State)
 	line("saved", "%s", strings.Join(l.Roots, " "))
 	if l.OneFileSystem {
