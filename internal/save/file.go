@@ -40,14 +40,14 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 	}
 	f := &w.open
 	if err := d.src.OpenInto(name, f); err != nil {
-		w.unreadable(d, i, err)
+		w.unsaved(d, i, err)
 		return nil
 	}
 	defer f.Close()
 	if only, _ := d.only.of(name); st.Dev != d.dev && only == nil { // something is mounted on the file, and it is no root
 		fs, err := f.FileSystem()
 		if err != nil {
-			w.unreadable(d, i, err)
+			w.unsaved(d, i, err)
 			return nil
 		}
 		if fs.Pseudo || w.s.cfg.OneFileSystem && !fs.MixesDevices() {
@@ -59,7 +59,7 @@ func (w *worker) file(d *dir, i int, st *source.Stat) error {
 	if _, ofSource := errors.AsType[*readError](err); ofSource {
 		w.reading = nil
 		w.content.Reset()
-		w.unreadable(d, i, err)
+		w.unsaved(d, i, err)
 		return nil
 	}
 	if err != nil {

@@ -115,3 +115,44 @@ func TestUnreadable(t *testing.T) {
 		t.Errorf("%+v", r.Point.Problems)
 	}
 }
+
+// What can't be read is counted by no point, however many are made.
+func TestUnreadableIsNotCounted(t *testing.T) {
+	if asNobody(t) {
+		return
+	}
+	m, dir := newMemory(t), t.TempDir()
+	for _, name := range []string{"a", "closed", "shut/in"} {
+		write(t, filepath.Join(dir, name), []byte(name))
+	}
+	for _, name := range []string{"closed", "shut"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { os.Chmod(dir+"/shut", 0o700) })
+	first := m.save(on(dir, nil), dir).Point.Stats
+	if first.Files != 1 || first.Bytes != 1 {
+		t.Errorf("%+v", first)
+	}
+	for range 3 {
+		d := names(t, dir, "closed", "shut")
+		if s := m.save(on(dir, d), dir).Point.Stats; s.Files != 1 || s.Bytes != 1 || s.Directories != first.Directories {
+			t.Errorf("%+v after %+v", s, first)
+		}
+	}
+	if err := os.Chmod(dir+"/shut", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.save(on(dir, names(t, dir, "shut")), dir).Point.Stats; s.Files != 2 || s.Directories != first.Directories {
+		t.Errorf("%+v after %+v", s, first)
+	}
+	if err := os.Chmod(dir+"/shut", 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if s := m.save(on(dir, names(t, dir, "shut")), dir).Point.Stats; s.Files != 1 || s.Directories != first.Directories {
+			t.Errorf("%+v after %+v", s, first)
+		}
+	}
+}

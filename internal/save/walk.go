@@ -155,7 +155,7 @@ func (w *worker) enterWith(parent *dir, slot int, base []byte, rescan bool) erro
 func (w *worker) notEntered(parent *dir, slot int, err error) error {
 	var st source.Stat
 	if gone(err) || parent.src.Stat(parent.list, slot, &st) != nil || st.Kind != source.Directory {
-		w.unreadable(parent, slot, err)
+		w.unsaved(parent, slot, err)
 	} else {
 		w.s.problem(parent.path(parent.list.Name(slot)), "directory could not be opened: %v", err)
 		e := w.entryOf(parent.list.Name(slot), &st)

@@ -84,10 +84,17 @@ func (w *worker) item(d *dir, i int, st *source.Stat) error {
 		p.Bytes.Add(st.Size)
 		return nil
 	}
+	save := w.special
 	if st.Kind == source.Regular {
-		return w.file(d, i, st)
+		save = w.file
 	}
-	return w.special(d, i, st)
+	err := save(d, i, st)
+	if err == nil && d.slots[i] == nil { // it could not be saved
+		e := w.entryOf(nil, st)
+		count(&w.count, &e, -1)
+		w.count.Unchanged++ // which it wasn't counted among
+	}
+	return err
 }
 
 // unchanged tells whether the base's entry can be taken as it is.
@@ -130,7 +137,7 @@ func (w *worker) special(d *dir, i int, st *source.Stat) error {
 	if st.Kind == source.Symlink {
 		var err error
 		if e.Target, err = d.src.Readlink(name); err != nil {
-			w.unreadable(d, i, err)
+			w.unsaved(d, i, err)
 			return nil
 		}
 	}
@@ -146,10 +153,18 @@ func (w *worker) special(d *dir, i int, st *source.Stat) error {
 
 // unreadable leaves an entry out and says so, unless it has vanished.
 func (w *worker) unreadable(d *dir, i int, err error) {
+	if raw := d.slots[i]; raw != nil {
+		w.orphaned(d, raw)
+	}
+	w.unsaved(d, i, err)
+}
+
+// unsaved is unreadable for an entry whose base is off the counts already.
+func (w *worker) unsaved(d *dir, i int, err error) {
 	if !gone(err) {
 		w.s.problem(d.path(d.list.Name(i)), "not saved: %v", err)
 	}
-	w.leave(d, i)
+	w.set(d, i, nil)
 }
 
 // describe fills a directory's own entry and returns a cursor over the base's entries of it, nil without one.
