@@ -125,23 +125,25 @@ func trimZeros(addresses string) string {
 	return trim(from) + "-" + trim(to)
 }
 
-// look has an open file looked at. One whose path is no more has other names, and those that it had in the base are searched.
+// look has an open file looked at.
 func (r *resolver) look(h holder, open map[uint64]bool) {
-	const tries = 3 // it may be renamed meanwhile
+	path, err := os.Readlink(h.link)
 	var st unix.Stat_t
-	for range tries {
-		path, err := os.Readlink(h.link)
-		if err != nil || unix.Stat(h.link, &st) != nil || !r.concerns(&st) {
-			return // closed since, which is told, or removed
-		}
-		if r.at(path, &st, h.mapped, open) || r.at(h.root+path, &st, h.mapped, open) {
-			return
-		}
+	if err != nil || unix.Stat(h.link, &st) != nil || !r.concerns(&st) {
+		return // closed since, which is told, or removed
 	}
-	open[st.Ino] = true
-	r.dirty.Link(st.Ino)
-	if h.mapped {
-		r.dirty.File(st.Ino).Read = true
+	if !r.at(path, &st, h.mapped, open) && !r.at(h.root+path, &st, h.mapped, open) {
+		r.elsewhere(st.Ino, h.mapped, open)
+	}
+}
+
+// elsewhere has a file looked at that is not where it was opened: that name is gone, but not the others, or it is in another's mounts, or was renamed
+// just now. The names that it has are in the base, or were given to it since and are in the log.
+func (r *resolver) elsewhere(inode uint64, mapped bool, open map[uint64]bool) {
+	open[inode] = true
+	r.dirty.Link(inode)
+	if mapped {
+		r.dirty.File(inode).Read = true
 	}
 }
 
@@ -190,31 +192,25 @@ func (r *resolver) loops(open map[uint64]bool) error {
 		if err != nil {
 			continue // detached since
 		}
-		if err := r.loop("/dev/"+filepath.Base(block), strings.TrimSuffix(string(path), "\n"), open); err != nil {
-			return err
-		}
+		r.loop("/dev/"+filepath.Base(block), strings.TrimSuffix(string(path), "\n"), open)
 	}
 	return nil
 }
 
-func (r *resolver) loop(device, path string, open map[uint64]bool) error {
+func (r *resolver) loop(device, path string, open map[uint64]bool) {
 	info, err := loopStatus(device)
-	if errors.Is(err, unix.ENXIO) {
-		return nil // detached since
-	}
-	if err == nil && info.Device != r.journal.self.dev {
-		return nil
+	if errors.Is(err, unix.ENXIO) || err == nil && info.Device != r.journal.self.dev {
+		return // detached since, or elsewhere
 	}
 	var st unix.Stat_t
 	if err == nil {
 		st.Dev, st.Ino = info.Device, info.Inode
 	} else if unix.Stat(path, &st) != nil || st.Dev != r.journal.self.dev {
-		return nil // no device node in a container, say, and no such file either
+		return // no device node in a container, say, and no such file either
 	}
-	if r.at(path, &st, false, open) || strings.HasSuffix(path, " (deleted)") {
-		return nil
+	if !r.at(path, &st, false, open) {
+		r.elsewhere(st.Ino, false, open)
 	}
-	return &journal.Gap{Reason: fmt.Sprintf("%s is on a file that can't be found by its path: %s", device, path)}
 }
 
 func loopStatus(device string) (*unix.LoopInfo64, error) {

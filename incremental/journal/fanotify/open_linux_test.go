@@ -112,6 +112,29 @@ func TestOpenForWriting(t *testing.T) {
 	}
 }
 
+// Who opened a file by a name that is gone writes to it by its other names: they are looked for.
+func TestOpenByAnotherName(t *testing.T) {
+	v, j, _ := watched(t, Options{})
+	must(t, os.Mkdir(v+"/dir", 0o755))
+	f, m := openFile(t, v+"/dir/open"), mapped(t, v+"/dir/mapped")
+	for _, name := range []string{"open", "mapped"} {
+		must(t, os.Link(v+"/dir/"+name, v+"/"+name))
+		must(t, os.Remove(v+"/dir/"+name))
+	}
+	from := now(t, j)
+	m[7]++
+	d := changed(t, j, from)
+	for _, name := range []string{"open", "mapped"} {
+		if id := inode(t, v+"/"+name); !has(d.Links, id) {
+			t.Errorf("%s is not looked for", name)
+		}
+	}
+	if x := d.Files[inode(t, v+"/mapped")]; x == nil || !x.Read {
+		t.Error("what is mapped is not read")
+	}
+	must(t, f.Close())
+}
+
 // Asynchronous writes by Linux' own calls are told when the file is closed, and until then it is looked at.
 func TestAsynchronousWrite(t *testing.T) {
 	v, j, _ := watched(t, Options{})
