@@ -231,7 +231,12 @@ func TestVolumesBelow(t *testing.T) {
 	if err := os.Rename(root+"/d08", root+"/plain/d08"); err != nil {
 		t.Fatal(err)
 	}
+	var told []string
+	m.volumes.Tell = func(note string) { told = append(told, note) }
 	r = m.backup()
+	if m.volumes.Tell = nil; len(told) != 1 || !strings.Contains(told[0], "d08/other was mounted") {
+		t.Errorf("told %q", told)
+	}
 	m.same("latest", root)
 	if s := r.Point.Stats; s.Files != 202 || s.ReadBytes != 0 {
 		t.Errorf("%+v", s)

@@ -89,7 +89,7 @@ func newLastLine(p *catalog.Point, path string) *lastLine {
 	}
 	for _, v := range p.Volumes {
 		if v.Path == path && v.Mode != "" {
-			return &lastLine{p.Started, v.Mode, v.Reason, v.Scanned, v.Misses}
+			return &lastLine{p.Ended, v.Mode, v.Reason, v.Scanned, v.Misses}
 		}
 	}
 	return nil

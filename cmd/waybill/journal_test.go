@@ -13,7 +13,7 @@ import (
 func TestJournalLine(t *testing.T) {
 	at := time.Date(2026, 7, 1, 3, 0, 0, 0, time.Local)
 	swept := at.AddDate(0, 0, -11)
-	last := &catalog.Point{Started: at, Volumes: []catalog.Volume{{Path: "/", Mode: catalog.Optimised, Scanned: &swept},
+	last := &catalog.Point{Ended: at, Volumes: []catalog.Volume{{Path: "/", Mode: catalog.Optimised, Scanned: &swept},
 		{Path: "/home", Mode: catalog.Unoptimised, Reason: "journal wrapped", Scanned: &at}}}
 	for _, tt := range []struct {
 		name   string

@@ -91,7 +91,15 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 		}
 	}
 	slices.SortFunc(found, func(a, b *volume) int { return strings.Compare(a.path, b.path) })
-	return slices.CompactFunc(found, func(a, b *volume) bool { return a.path == b.path }), nil
+	found = slices.CompactFunc(found, func(a, b *volume) bool { return a.path == b.path })
+	return slices.DeleteFunc(slices.Clone(found), func(v *volume) bool { return !isWanted(v, found, tops) }), nil
+}
+
+// isWanted tells whether a volume has something of a root: not if the root is in a subvolume below it.
+func isWanted(v *volume, found []*volume, tops []string) bool {
+	return slices.ContainsFunc(tops, func(top string) bool {
+		return within(v.path, top) || within(top, v.path) && !slices.ContainsFunc(found, func(x *volume) bool { return len(x.path) > len(v.path) && within(top, x.path) })
+	})
 }
 
 // innermost is the mount that a path is on.

@@ -27,6 +27,9 @@ func (v *volume) openFanotify(o Options) (journal.Journal, error) {
 		return nil, &journal.Gap{Reason: "no change journal"}
 	}
 	j, err := fanotify.Open(o.StateDir, v.path)
+	if err != nil && v.inMemory() { // which the agent watches only when told to
+		return nil, &journal.Gap{Reason: "no change journal: tmpfs has none", Hint: "`waybill agent PATH`, with a path on it, watches it"}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -112,6 +112,7 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 		v.leaveOutTransient(cfg)
 	}
 	cfg.Selection = selectionOf(cfg, o.Images)
+	h.tellGone(cfg, o)
 	for _, v := range h.volumes {
 		if !v.pseudo {
 			v.open(ctx, o)
@@ -131,6 +132,18 @@ func (h *Held) prepare(ctx context.Context, cfg *save.Config, o Options) error {
 		}
 	}
 	return nil
+}
+
+// tellGone tells which volumes of the last backup are no volumes any more: one that nobody has mounted is empty, and saved so.
+func (h *Held) tellGone(cfg *save.Config, o Options) {
+	if o.Tell == nil || cfg.Base == nil || cfg.Base.Point.Selection != cfg.Selection {
+		return
+	}
+	for _, was := range cfg.Base.Point.Volumes {
+		if !slices.ContainsFunc(h.volumes, func(v *volume) bool { return manifest.EscapePath([]byte(v.path)) == was.Path }) {
+			o.Tell(was.Path + " was mounted, or a subvolume, at the last backup and is not now: what was in it is not in this one")
+		}
+	}
 }
 
 // open finds the volumes that cfg's roots are on, here or in images.
