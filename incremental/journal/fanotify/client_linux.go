@@ -188,13 +188,14 @@ func (j *Journal) ended(id string) error {
 type changeSet struct {
 	dirs    map[handle]map[string]struct{} // the names in each
 	files   map[handle]changes
+	at      map[handle]place               // a name by which each file was changed, unless it was given or taken then
 	unknown map[handle]map[string]struct{} // names, by directory, of which it isn't known what they stand for
 	setBack bool                           // the clock was, in between
 }
 
 // read reads the log between two cursors.
 func (j *Journal) read(ctx context.Context, from, to *journal.Cursor) (*changeSet, error) {
-	s := &changeSet{dirs: map[handle]map[string]struct{}{}, files: map[handle]changes{}, unknown: map[handle]map[string]struct{}{}}
+	s := &changeSet{dirs: map[handle]map[string]struct{}{}, files: map[handle]changes{}, at: map[handle]place{}, unknown: map[handle]map[string]struct{}{}}
 	if from.Position < syncFrame {
 		return nil, setBack()
 	}
@@ -285,6 +286,9 @@ func (s *changeSet) note(r *record) {
 		return
 	}
 	names[r.name] = struct{}{}
+	if r.file != "" && r.changes&(created|moved|removed|directory) == 0 {
+		s.at[r.file] = place{r.dir, r.name}
+	}
 	if r.file == "" && r.changes&(created|moved) != 0 {
 		if s.unknown[r.dir] == nil {
 			s.unknown[r.dir] = map[string]struct{}{}

@@ -135,6 +135,36 @@ func TestOpenByAnotherName(t *testing.T) {
 	must(t, f.Close())
 }
 
+// What is done by a name that is gone is told by that name: the others are looked for.
+func TestWriteByAnotherName(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			v := volume(t, kind)
+			s := t.TempDir()
+			start(t, Options{StateDir: s, Mounts: []string{v}})
+			j := open4(t, s, v)
+			must(t, os.Mkdir(v+"/dir", 0o755))
+			written, changedMode := openFile(t, v+"/dir/written"), openFile(t, v+"/dir/mode")
+			for _, name := range []string{"written", "mode"} {
+				must(t, os.Link(v+"/dir/"+name, v+"/"+name))
+				must(t, os.Remove(v+"/dir/"+name))
+			}
+			from := now(t, j)
+			_, err := written.WriteString("x")
+			must(t, err)
+			must(t, written.Close())
+			must(t, changedMode.Chmod(0o644))
+			must(t, changedMode.Close())
+			d := changed(t, j, from)
+			for _, name := range []string{"written", "mode"} {
+				if !has(d.Links, inode(t, v+"/"+name)) {
+					t.Errorf("%s is not looked for", name)
+				}
+			}
+		})
+	}
+}
+
 // Asynchronous writes by Linux' own calls are told when the file is closed, and until then it is looked at.
 func TestAsynchronousWrite(t *testing.T) {
 	v, j, _ := watched(t, Options{})

@@ -194,7 +194,7 @@ func (r *resolver) opened(h handle, fd int, c changes) error {
 		return r.newDirectory(fd, c)
 	}
 	// There are several names, or one of several is gone, or was renamed over, which is told without a name: all show other metadata.
-	if st.Nlink > 1 || c&(removed|nameless) != 0 {
+	if st.Nlink > 1 || c&(removed|nameless) != 0 || r.byGone(h, c, st.Ino) {
 		r.linked[h] = &linked{inode: st.Ino, names: uint64(st.Nlink), known: map[place]struct{}{}}
 		if h == "" {
 			r.dirty.Link(st.Ino)
@@ -202,6 +202,12 @@ func (r *resolver) opened(h handle, fd int, c changes) error {
 	}
 	r.changed[st.Ino] |= c
 	return nil
+}
+
+// byGone tells whether a file was changed by a name that it has no longer, as by who had opened it before that was removed. A name given to it since would be told.
+func (r *resolver) byGone(h handle, c changes, inode uint64) bool {
+	p, ok := r.set.at[h]
+	return ok && c&(created|moved) == 0 && !r.stands(p, inode)
 }
 
 // links tells of the files whose names are not all in the log that they are to be looked for in the base. Those names may have been their
