@@ -79,6 +79,26 @@ func TestInterruptedInMovedDirectory(t *testing.T) {
 	m.same(m.save(with(names(t, dir, "less", "to/all")), dir).Point, dir)
 }
 
+// A run that is interrupted leaves nothing open.
+func TestInterruptedCloses(t *testing.T) {
+	m, dir := newMemory(t), t.TempDir()
+	for i := range 100 {
+		write(t, fmt.Sprintf("%s/%d/deep/f%02d", dir, i%3, i), noise(1<<10, uint64(i)))
+	}
+	open := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := open()
+	m.interrupt(on(dir, nil), dir)
+	if n := open(); n != before {
+		t.Errorf("%d descriptors were open before, %d are now", before, n)
+	}
+}
+
 // What could not be saved is looked at again, though a run came between that was interrupted before it came by.
 func TestInterruptedBeforeProblems(t *testing.T) {
 	m, dir := newMemory(t), t.TempDir()

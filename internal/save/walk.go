@@ -56,6 +56,7 @@ func (s *session) walk(ctx context.Context) (catalog.Entry, error) {
 	s.tasks.init(len(s.workers), s.release)
 	stop := context.AfterFunc(ctx, func() { s.tasks.fail(context.Cause(ctx)) })
 	defer stop()
+	defer func() { s.tree.close() }()
 	if err := s.workers[0].enterRoot(); err != nil {
 		return catalog.Entry{}, err
 	}
@@ -218,7 +219,7 @@ func (w *worker) list(d *dir) error {
 
 // unlisted ends a directory that was opened but can't be looked at any more.
 func (w *worker) unlisted(d *dir, err error) error {
-	d.src.Close()
+	d.close()
 	if d.parent == nil {
 		return err
 	}
@@ -344,7 +345,7 @@ func (w *worker) done(d *dir, n int64) error {
 
 // complete gives a directory its node and frees what it held.
 func (w *worker) complete(d *dir) error {
-	d.src.Close()
+	d.close()
 	if d.changed.Load() {
 		var err error
 		if d.entry.Node, err = w.buildNode(d.slots); err != nil {
@@ -364,6 +365,20 @@ func (w *worker) complete(d *dir) error {
 		w.giveListing(d)
 	}
 	return nil
+}
+
+// close closes a directory, and those below it that are live.
+func (d *dir) close() {
+	if d == nil {
+		return
+	}
+	for _, kid := range d.kids {
+		kid.close()
+	}
+	if d.src != nil {
+		d.src.Close()
+		d.src = nil
+	}
 }
 
 func (d *dir) drop(kid *dir) {
