@@ -17,6 +17,7 @@ func TestRounds(t *testing.T) {
 		"larger":   {Seed: 3000, Rounds: 4, Edits: 20, Make: treetest.Options{Entries: 600, Shallow: true, Wide: 700}},
 		"large":    {Seed: 4000, Rounds: 6, Make: treetest.Options{Entries: 20, MaxFile: 3 << 20, Shallow: true}},
 		"wild":     {Seed: 5000, Rounds: 10, Edits: 60},
+		"stops":    {Seed: 6000, Rounds: 20, Edits: 30, Stops: true, Excludes: []string{"/**/tree/**/*a", "!*ba", "/**/tree/*4*", "index*/re*"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -26,7 +26,8 @@ func TestRounds(t *testing.T) {
 			}
 			return []string{"created " + sub}
 		}},
-		"wild": {Seed: 2000, Rounds: 8, Edits: 60},
+		"wild":  {Seed: 2000, Rounds: 8, Edits: 60},
+		"stops": {Seed: 4000, Rounds: 8, Edits: 30, Stops: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Volume = mounted(t, 512<<20)

@@ -25,6 +25,7 @@ func TestRounds(t *testing.T) {
 				Volume:  v,
 				Seed:    uint64(1000 * i),
 				Rounds:  10,
+				Stops:   i == 1,
 				Journal: func(t *testing.T) journal.Journal { return open4(t, s, v) },
 				Edit:    stores(t, 8),
 			})

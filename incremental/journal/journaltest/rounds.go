@@ -7,6 +7,8 @@ package journaltest
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +38,7 @@ type Options struct {
 	Open     func() (*source.Dir, error) // opens the volume, where it isn't held still by the journal and isn't read live
 	Root     func() (*source.Dir, error) // as save.Config.Root
 	Gaps     bool                        // gaps are allowed: such a round is scanned
+	Stops    bool                        // each round is interrupted first, where it stores anything
 }
 
 // A Trial is what Rounds does, step by step.
@@ -132,19 +135,59 @@ func (r *Trial) Check() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var dirty *journal.Dirty
-	if r.last != nil {
-		dirty = &journal.Dirty{}
-		if err := j.Changes(t.Context(), r.cursor, now, dirty); err != nil && !r.Gaps {
-			t.Fatal(err)
-		} else if err != nil {
-			dirty = nil
-		}
+	volume := func() save.Volume {
+		dirty := r.changes(j, now)
+		return save.Volume{Path: r.Volume, Open: open, Dirty: dirty, From: r.cursor, Ranges: r.Ranges, Record: catalog.Volume{Cursor: now}}
 	}
-	led := r.save(r.last, save.Volume{Path: r.Volume, Open: open, Dirty: dirty, From: r.cursor, Ranges: r.Ranges, Record: catalog.Volume{Cursor: now}})
+	if r.Stops && r.last != nil {
+		r.stop(volume())
+	}
+	led := r.save(r.last, volume())
 	read := r.save(nil, save.Volume{Path: r.Volume, Open: open})
 	r.compare(led, read)
 	r.last, r.cursor = led, now
+}
+
+// changes is what the journal tells, nil when it can't.
+func (r *Trial) changes(j journal.Journal, now *journal.Cursor) *journal.Dirty {
+	r.t.Helper()
+	if r.last == nil {
+		return nil
+	}
+	d := &journal.Dirty{}
+	if err := j.Changes(r.t.Context(), r.cursor, now, d); err != nil && !r.Gaps {
+		r.t.Fatal(err)
+	} else if err != nil {
+		return nil
+	}
+	return d
+}
+
+// stop makes a point that is interrupted as soon as it has stored something, and goes on from there.
+func (r *Trial) stop(v save.Volume) {
+	r.t.Helper()
+	ctx, cancel := context.WithCancel(r.t.Context())
+	defer cancel()
+	cfg := r.config(r.last, v)
+	cfg.CheckpointBytes, cfg.Destination = 1, stopping{r.memory, cancel}
+	res, err := save.Run(ctx, cfg)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.t.Fatal(err)
+	}
+	if res != nil && res.Point.State == catalog.PartialState {
+		r.last = res
+	}
+}
+
+// stopping cancels the run that commits.
+type stopping struct {
+	save.Destination
+	cancel func()
+}
+
+func (s stopping) Publish(ctx context.Context, c save.Commit) error {
+	s.cancel()
+	return s.Destination.Publish(ctx, c)
 }
 
 // Last is the newest point, and Config a run based on it.
@@ -152,13 +195,17 @@ func (r *Trial) Last() *save.Result { return r.last }
 
 func (r *Trial) save(last *save.Result, v save.Volume) *save.Result {
 	r.t.Helper()
-	cfg := r.memory.Config(last, r.tree)
-	cfg.Volumes, cfg.Excludes, cfg.Root = []save.Volume{v}, r.Excludes, r.Root
-	res, err := save.Run(r.t.Context(), cfg)
+	res, err := save.Run(r.t.Context(), r.config(last, v))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return res
+}
+
+func (r *Trial) config(last *save.Result, v save.Volume) save.Config {
+	cfg := r.memory.Config(last, r.tree)
+	cfg.Volumes, cfg.Excludes, cfg.Root = []save.Volume{v}, r.Excludes, r.Root
+	return cfg
 }
 
 func (r *Trial) compare(led, read *save.Result) {
