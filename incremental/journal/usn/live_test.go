@@ -410,27 +410,3 @@ func FuzzAnswers(f *testing.F) {
 		appendStreams(nil, b)
 	})
 }
-
-// TestAdvise tells how long a journal lasts.
-func TestAdvise(t *testing.T) {
-	at := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-	day := 24 * time.Hour
-	s := journal.Status{First: 100 << 20, Next: 140 << 20, Size: 32 << 20, Since: at.Add(-4 * day)}
-	tests := []struct {
-		name string
-		s    journal.Status
-		past []Sample
-		want Advice
-	}{
-		{"even", s, nil, Advice{PerDay: 10 << 20, Busiest: 10 << 20, DaysLeft: 3.2, Size: 128 << 20}},
-		{"a busy day", s, []Sample{{105 << 20, at.Add(-3 * day)}, {125 << 20, at.Add(-2 * day)}}, Advice{PerDay: 10 << 20, Busiest: 20 << 20, DaysLeft: 1.6, Size: 224 << 20}},
-		{"samples close together", s, []Sample{{139 << 20, at.Add(-time.Minute)}}, Advice{PerDay: 10 << 20, Busiest: 10 << 20, DaysLeft: 3.2, Size: 128 << 20}},
-		{"idle", journal.Status{First: 5, Next: 5, Size: 32 << 20}, nil, Advice{Size: 32 << 20}},
-		{"more than can be", journal.Status{First: 0, Next: 1 << 40, Size: 32 << 20, Since: at.Add(-day)}, nil, Advice{PerDay: 1 << 40, Busiest: 1 << 40, DaysLeft: 1. / 32768, Size: 4 << 30}},
-	}
-	for _, test := range tests {
-		if got := Advise(test.s, at, test.past, 7); got != test.want {
-			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
-		}
-	}
-}
