@@ -246,6 +246,20 @@ func TestVolumesBelow(t *testing.T) {
 	m.same("latest", root)
 }
 
+// A subvolume below what is mounted can't be seen, and is none of the volumes.
+func TestHiddenSubvolume(t *testing.T) {
+	m, root := onBtrfs(t)
+	run(t, "btrfs", "-q", "subvolume", "create", root+"/sub")
+	run(t, "btrfs", "-q", "subvolume", "create", root+"/sub/hidden")
+	mount(t, "none", root+"/sub", "tmpfs", 0)
+	write(t, root+"/sub/a", noise(100, 1))
+	r := m.backup(root)
+	m.same("latest", root)
+	if v := r.Point.Volumes; len(v) != 2 || v[1].Path != manifest.EscapePath([]byte(root+"/sub")) {
+		t.Errorf("%+v", v)
+	}
+}
+
 // mount mounts until the test ends.
 func mount(t *testing.T, source, target, system string, flags uintptr) {
 	t.Helper()

@@ -87,7 +87,7 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds && isElsewhere(m.path)
 		found = append(found, v)
 		if m.system == "btrfs" && !v.pseudo {
-			found = append(found, nested(v, tops)...)
+			found = append(found, nested(v, all, tops)...)
 		}
 	}
 	slices.SortFunc(found, func(a, b *volume) int { return strings.Compare(a.path, b.path) })

@@ -58,14 +58,18 @@ func (v *volume) holds(all []mount, dir string) bool {
 	return slices.ContainsFunc(all, func(m mount) bool { return m.path == at && m.device == v.device })
 }
 
-// nested are the subvolumes below a volume that hold a root or lie below one.
-func nested(v *volume, tops []string) (found []*volume) {
+// nested are the subvolumes below a volume that hold a root or lie below one, and that nothing mounted hides.
+func nested(v *volume, all []mount, tops []string) (found []*volume) {
 	subs, err := btrfs.Subvolumes(v.path)
 	if err != nil {
-		return nil // they are read as they live, and scanned
+		v.failed(err) // so it is read as it lives: in a snapshot they would be empty
+		return nil
 	}
 	for _, s := range subs {
 		path := filepath.Join(v.path, s.Path)
+		if innermost(all, path) != v.path {
+			continue
+		}
 		if slices.ContainsFunc(tops, func(top string) bool { return within(path, top) || within(top, path) }) {
 			found = append(found, &volume{path: path, home: v.path, system: v.system, device: v.device})
 		}
