@@ -114,6 +114,22 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
+// In a snapshot it has other numbers, so it is known by where it is: be it named by a link.
+func TestLeftOutByLink(t *testing.T) {
+	m, root := onBtrfs(t)
+	link := t.TempDir() + "/link"
+	if err := os.Symlink(root+"/d01", link); err != nil {
+		t.Fatal(err)
+	}
+	m.change = func(c *save.Config) { c.Skip = []string{link} }
+	if r := m.backup(root); r.Point.Stats.Files != 190 {
+		t.Errorf("%+v", r.Point.Stats)
+	}
+	m.backup(root)
+	m.change = nil
+	m.optimised(root)
+}
+
 // A cursor only moves with a point that is complete (Duplicati #3971, #3995: state kept after an interrupted backup lost files).
 func TestJournalStops(t *testing.T) {
 	m, root := onBtrfs(t)

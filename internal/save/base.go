@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
+	"waybill/internal/source"
 	"waybill/manifest"
 )
 
@@ -92,6 +94,10 @@ func (s *session) remind(ctx context.Context) error {
 // leftOut are the directories of Skip as paths of the tree.
 func (c *Config) leftOut() (all []string) {
 	for _, p := range c.Skip {
+		if real, err := filepath.EvalSymlinks(p); err == nil {
+			p = real
+		}
+		p, _ = source.TreePath(p)
 		all = append(all, manifest.EscapePath([]byte("/"+strings.Join(names(p), "/"))))
 	}
 	return all

@@ -79,12 +79,19 @@ func (e *Excludes) bar(path string) error {
 		}
 		d.Close()
 	}
+	e.barPath(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
+		e.barPath(real) // in a snapshot it can't be known by what it is
+	}
+	return nil
+}
+
+func (e *Excludes) barPath(path string) {
 	p := pattern{always: true}
 	for name := range strings.SplitSeq(strings.Trim(filepath.ToSlash(path), "/"), "/") {
 		p.names = append(p.names, newGlob(token{kind: text, text: []byte(name)}))
 	}
 	e.patterns = append(e.patterns, p)
-	return nil
 }
 
 // Barred says whether a directory is one of the barred ones, by device and inode. It sees through links and mounts that lead there by another path.
