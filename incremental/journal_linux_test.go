@@ -474,6 +474,22 @@ func TestBound(t *testing.T) {
 	}
 }
 
+// It belongs to the one file system that is wanted, too, where that is read from a snapshot, in which nothing is mounted.
+func TestBoundInSnapshot(t *testing.T) {
+	m, root := onBtrfs(t)
+	m.change = func(c *save.Config) { c.OneFileSystem = true }
+	elsewhere := filepath.Dir(root) + "/elsewhere"
+	write(t, root+"/d09/bound/b", nil)
+	write(t, elsewhere+"/deep/a", nil)
+	mount(t, elsewhere, root+"/d09/bound", "", unix.MS_BIND)
+	for i := range 3 {
+		write(t, elsewhere+"/deep/a", noise(100, uint64(i)))
+		settle()
+		m.backup(root)
+		m.same("latest", root)
+	}
+}
+
 // Roots that are links may lead to other places than before: that is another selection.
 func TestRootsByLinks(t *testing.T) {
 	m, root := onBtrfs(t)

@@ -84,7 +84,8 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 			continue
 		}
 		v := &volume{path: m.path, system: m.system, device: m.device}
-		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds && isElsewhere(m.path)
+		v.saving.Bound = !isElsewhere(m.path)
+		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds && !v.saving.Bound
 		found = append(found, v)
 		if m.system == "btrfs" && !v.pseudo {
 			found = append(found, nested(v, all, tops)...)

@@ -18,6 +18,7 @@ import (
 type Volume struct {
 	Path   string                         // where it is mounted: absolute, with all links resolved
 	Open   func() (*source.Dir, error)    // opens its root, as in a snapshot; nil: what is found at Path
+	Bound  bool                           // it is a part of the file system that it is mounted in, though that may be read from a snapshot
 	Dirty  *journal.Dirty                 // nil: all of it is looked at. Run adds to it
 	From   *catalog.JournalCursor         // what Dirty begins at; a partial point keeps it
 	Ranges Ranges                         // may be nil

@@ -233,7 +233,8 @@ func (w *worker) mayDescend(d *dir) bool {
 		return true
 	}
 	fs, _ := d.src.FileSystem()
-	return !fs.Pseudo && !w.s.cfg.OneFileSystem
+	bound := d.place != nil && d.place.volume != nil && d.place.volume.Bound
+	return !fs.Pseudo && (bound || !w.s.cfg.OneFileSystem)
 }
 
 // excluded tells whether an entry is left out, by a pattern or for what it is.
