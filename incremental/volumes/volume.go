@@ -192,7 +192,7 @@ func (v *volume) sweep(base *catalog.Volume, o Options, now time.Time) {
 		r.Reason = "swept, as was asked for"
 	case o.Sweep > 0 && base.Misses > 0:
 		r.Reason = "swept, because the last sweep found what the journal had missed"
-	case o.Sweep > 0 && (base.Scanned == nil || now.Sub(*base.Scanned) >= o.Sweep):
+	case o.Sweep > 0 && (base.Scanned == nil || now.Before(*base.Scanned) || now.Sub(*base.Scanned) >= o.Sweep): // the clock may have been set back
 		r.Reason = fmt.Sprintf("swept, as it is every %d days", int(o.Sweep.Hours()/24))
 	default:
 		r.Mode, r.Scanned = catalog.Optimised, base.Scanned
