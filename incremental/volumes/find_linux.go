@@ -1,65 +1,26 @@
 package volumes
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"waybill/internal/mountinfo"
 	"waybill/internal/source"
 )
 
-// A mount is a line of /proc/self/mountinfo, see proc_pid_mountinfo(5).
-type mount struct {
-	path   string
-	system string
-	device string // "8:1"
-}
-
 // mounts lists what is mounted where it can be reached: of several at one place the last.
-func mounts() ([]mount, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, fmt.Errorf("looking for what is mounted: %w", err)
-	}
-	var all []mount
-	for s := bufio.NewScanner(bytes.NewReader(b)); s.Scan(); {
-		before, after, ok := strings.Cut(s.Text(), " - ")
-		f, g := strings.Fields(before), strings.Fields(after)
-		if !ok || len(f) < 6 || len(g) < 1 {
-			return nil, fmt.Errorf("looking for what is mounted: %q is no line of mountinfo", s.Text())
-		}
-		m := mount{path: unescape(f[4]), system: g[0], device: f[2]}
+func mounts() (all []mountinfo.Mount, err error) {
+	list, err := mountinfo.Read()
+	for _, m := range list {
 		// What is mounted over hides what was mounted there and below.
-		all = slices.DeleteFunc(all, func(x mount) bool { return within(x.path, m.path) })
+		all = slices.DeleteFunc(all, func(x mountinfo.Mount) bool { return within(x.Path, m.Path) })
 		all = append(all, m)
 	}
-	return all, nil
-}
-
-// unescape undoes \040 and its like.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return all, err
 }
 
 // find lists the volumes that the roots are on, and those mounted below them.
@@ -78,16 +39,16 @@ func find(roots []string, oneFileSystem bool) ([]*volume, error) {
 	}
 	var found []*volume
 	for _, m := range all {
-		holds := slices.ContainsFunc(tops, func(top string) bool { return innermost(all, top) == m.path })
-		below := slices.ContainsFunc(tops, func(top string) bool { return within(m.path, top) })
+		holds := slices.ContainsFunc(tops, func(top string) bool { return innermost(all, top) == m.Path })
+		below := slices.ContainsFunc(tops, func(top string) bool { return within(m.Path, top) })
 		if !holds && !below {
 			continue
 		}
-		v := &volume{path: m.path, system: m.system, device: m.device}
-		v.saving.Bound = !isElsewhere(m.path)
-		v.pseudo = isPseudo(m.path) || oneFileSystem && !holds && !v.saving.Bound
+		v := &volume{path: m.Path, system: m.System, device: m.Device}
+		v.saving.Bound = !isElsewhere(m.Path)
+		v.pseudo = isPseudo(m.Path) || oneFileSystem && !holds && !v.saving.Bound
 		found = append(found, v)
-		if m.system == "btrfs" && !v.pseudo {
+		if m.System == "btrfs" && !v.pseudo {
 			found = append(found, nested(v, all, tops)...)
 		}
 	}
@@ -104,10 +65,10 @@ func isWanted(v *volume, found []*volume, tops []string) bool {
 }
 
 // innermost is the mount that a path is on.
-func innermost(all []mount, path string) (found string) {
+func innermost(all []mountinfo.Mount, path string) (found string) {
 	for _, m := range all {
-		if within(path, m.path) && len(m.path) > len(found) {
-			found = m.path
+		if within(path, m.Path) && len(m.Path) > len(found) {
+			found = m.Path
 		}
 	}
 	return found

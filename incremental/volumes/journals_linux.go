@@ -8,6 +8,7 @@ import (
 	"waybill/incremental/journal"
 	"waybill/incremental/journal/btrfs"
 	"waybill/incremental/journal/fanotify"
+	"waybill/internal/mountinfo"
 )
 
 // openJournal opens the journal of the volume's file system.
@@ -53,13 +54,13 @@ func (v *volume) openBtrfs(o Options) (journal.Journal, error) {
 }
 
 // holds tells whether a directory is on the volume's file system.
-func (v *volume) holds(all []mount, dir string) bool {
+func (v *volume) holds(all []mountinfo.Mount, dir string) bool {
 	at := innermost(all, dir)
-	return slices.ContainsFunc(all, func(m mount) bool { return m.path == at && m.device == v.device })
+	return slices.ContainsFunc(all, func(m mountinfo.Mount) bool { return m.Path == at && m.Device == v.device })
 }
 
 // nested are the subvolumes below a volume that hold a root or lie below one, and that nothing mounted hides.
-func nested(v *volume, all []mount, tops []string) (found []*volume) {
+func nested(v *volume, all []mountinfo.Mount, tops []string) (found []*volume) {
 	subs, err := btrfs.Subvolumes(v.path)
 	if err != nil {
 		v.failed(err) // so it is read as it lives: in a snapshot they would be empty

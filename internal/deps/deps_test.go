@@ -46,7 +46,8 @@ var ours = map[string]string{
 	"internal/save/savetest":          "manifest internal/pack internal/pack/cut internal/pack/index internal/save",
 	"incremental/journal/journaltest": "incremental/journal internal/catalog internal/save internal/save/savetest internal/source internal/treetest",
 	"incremental/journal/btrfs":       "incremental/journal internal/catalog internal/source",
-	"incremental/volumes":             "manifest incremental/journal incremental/journal/btrfs incremental/journal/fanotify incremental/journal/usn internal/ntfs internal/ntfs/image internal/ntfs/ntfsdir internal/catalog internal/save internal/source",
+	"incremental/volumes":             "manifest incremental/journal incremental/journal/btrfs incremental/journal/fanotify incremental/journal/usn internal/ntfs internal/ntfs/image internal/ntfs/ntfsdir internal/catalog internal/mountinfo internal/save internal/source",
+	"internal/mountinfo":              "",
 	"internal/proof":                  "",
 	"ingest/vault/vaulttest":          "ingest/vault",
 	"internal/machine":                "manifest internal/durable internal/keys",
@@ -74,7 +75,7 @@ var ours = map[string]string{
 	"internal/ntfs/ntfstest":          "",
 	"internal/ntfs/image":             "",
 
-	"incremental/journal/fanotify": "internal/catalog incremental/journal",
+	"incremental/journal/fanotify": "internal/catalog internal/mountinfo incremental/journal",
 }
 
 // forTests are packages that only tests may import, and waybill, whose demo compares what came back by the

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"waybill/incremental/journal"
+	"waybill/internal/mountinfo"
 )
 
 // Run is the agent: it watches until ctx is done, and then returns nil. It needs root. While it runs, another with the same
@@ -135,7 +136,7 @@ func (a *agent) close() {
 	defer a.mu.Unlock()
 	for _, w := range a.watches {
 		if err := w.close(); err != nil {
-			a.o.Log("%s: %v", w.mount.path, err)
+			a.o.Log("%s: %v", w.mount.Path, err)
 		}
 	}
 	unix.Close(a.mounts)
@@ -199,7 +200,7 @@ func (a *agent) heartbeat() {
 	defer a.mu.Unlock()
 	for _, w := range a.watches {
 		if err := w.heartbeat(); err != nil {
-			a.o.Log("%s: %v", w.mount.path, err)
+			a.o.Log("%s: %v", w.mount.Path, err)
 		}
 	}
 }
@@ -217,13 +218,13 @@ func (a *agent) look() {
 		return
 	}
 	for _, m := range list {
-		if a.find(m.device) != nil {
+		if a.find(m.Device) != nil {
 			continue
 		}
 		err := a.take(m)
-		if err != nil && a.refused[m.device] != err.Error() {
-			a.o.Log("%s is not watched: %v", m.path, err)
-			a.refused[m.device] = err.Error()
+		if err != nil && a.refused[m.Device] != err.Error() {
+			a.o.Log("%s is not watched: %v", m.Path, err)
+			a.refused[m.Device] = err.Error()
 		}
 	}
 }
@@ -231,7 +232,7 @@ func (a *agent) look() {
 // find returns the watch of a file system that is watched now.
 func (a *agent) find(device string) *watch {
 	for _, w := range a.watches {
-		if w.group >= 0 && w.mount.device == device {
+		if w.group >= 0 && w.mount.Device == device {
 			return w
 		}
 	}
@@ -239,14 +240,14 @@ func (a *agent) find(device string) *watch {
 }
 
 // take has a file system watched.
-func (a *agent) take(m mountpoint) error {
+func (a *agent) take(m mountinfo.Mount) error {
 	id, err := volumeID(m)
 	if err != nil {
 		return err
 	}
 	w := a.watches[id]
 	if w != nil && w.group >= 0 { // a copy of a file system that is watched, by its UUID
-		id += "." + m.device
+		id += "." + m.Device
 		w = a.watches[id]
 	}
 	if w != nil {
@@ -260,7 +261,7 @@ func (a *agent) take(m mountpoint) error {
 		return errors.Join(err, w.busy.Close())
 	}
 	a.watches[id] = w
-	a.o.Log("watching %s (%s)", m.path, m.fileSystem)
+	a.o.Log("watching %s (%s)", m.Path, m.System)
 	return nil
 }
 
@@ -269,10 +270,10 @@ func (a *agent) begin(w *watch) error {
 	if fds := a.o.Systemd.inherit(w.groupName()); len(fds) > 0 {
 		err := w.adopt(fds)
 		if err == nil {
-			a.o.Log("%s: going on with the former agent's journal", w.mount.path)
+			a.o.Log("%s: going on with the former agent's journal", w.mount.Path)
 			return nil
 		}
-		a.o.Log("%s: the former agent's journal can't go on: %v", w.mount.path, err)
+		a.o.Log("%s: the former agent's journal can't go on: %v", w.mount.Path, err)
 		closeAll(fds)
 	}
 	w.orphaned()

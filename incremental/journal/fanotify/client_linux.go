@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"waybill/incremental/journal"
+	"waybill/internal/mountinfo"
 )
 
 // A Journal is what an agent knows of a file system, as a client sees it. It implements journal.Journal. It keeps the file system from being unmounted until it is closed.
@@ -22,7 +23,7 @@ type Journal struct {
 	stateDir string
 	path     string
 	root     *os.File // the volume's root, and the mount that handles are opened by
-	mount    mountpoint
+	mount    mountinfo.Mount
 	self     fileID // of root
 	dir      string // of the log; known after a sync
 }
@@ -77,7 +78,7 @@ func (j *Journal) Status(ctx context.Context) (journal.Status, error) {
 }
 
 func (j *Journal) sync(ctx context.Context) (*reply, error) {
-	r, err := ask(ctx, j.stateDir, request{Op: opSync, Device: j.mount.device})
+	r, err := ask(ctx, j.stateDir, request{Op: opSync, Device: j.mount.Device})
 	if err == nil {
 		j.dir = r.Dir
 	}

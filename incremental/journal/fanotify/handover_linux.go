@@ -21,7 +21,7 @@ func (w *watch) adopt(fds []int) error {
 	}
 	group, busy := -1, -1
 	for _, fd := range fds {
-		if markedOn(fd, w.mount.device) {
+		if markedOn(fd, w.mount.Device) {
 			group = fd
 		} else if _, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0); err == nil { // only memory has seals
 			busy = fd

@@ -7,106 +7,58 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"waybill/internal/mountinfo"
 )
 
-// A mountpoint is a line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
-type mountpoint struct {
-	id         uint64
-	device     string // of the file system, major:minor; btrfs' files have others
-	root       string // what of the file system is mounted
-	path       string
-	fileSystem string
-}
-
-func mounts() ([]mountpoint, error) {
-	b, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	var list []mountpoint
-	for line := range strings.Lines(string(b)) {
-		left, right, ok := strings.Cut(line, " - ")
-		l, r := strings.Fields(left), strings.Fields(right)
-		if !ok || len(l) < 6 || len(r) < 1 {
-			return nil, fmt.Errorf("/proc/self/mountinfo has the line %q", line)
-		}
-		id, err := strconv.ParseUint(l[0], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("/proc/self/mountinfo has the line %q", line)
-		}
-		list = append(list, mountpoint{id: id, device: l[2], root: unescape(l[3]), path: unescape(l[4]), fileSystem: r[0]})
-	}
-	return list, nil
-}
-
-// unescape undoes the octal escapes of space, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
 // mountOf returns the mount that an open file is on.
-func mountOf(fd int) (mountpoint, error) {
+func mountOf(fd int) (mountinfo.Mount, error) {
 	var x unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &x); err != nil {
-		return mountpoint{}, err
+		return mountinfo.Mount{}, err
 	}
-	list, err := mounts()
+	list, err := mountinfo.Read()
 	if err != nil {
-		return mountpoint{}, err
+		return mountinfo.Mount{}, err
 	}
 	for _, m := range list {
-		if m.id == x.Mnt_id {
+		if m.ID == x.Mnt_id {
 			return m, nil
 		}
 	}
-	return mountpoint{}, errors.New("it is mounted where /proc/self/mountinfo doesn't show it")
+	return mountinfo.Mount{}, errors.New("it is mounted where /proc/self/mountinfo doesn't show it")
 }
 
 // mountAt returns the mount that a path is on.
-func mountAt(path string) (mountpoint, error) {
+func mountAt(path string) (mountinfo.Mount, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return mountpoint{}, &fs.PathError{Op: "open", Path: path, Err: err}
+		return mountinfo.Mount{}, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
 	return mountOf(fd)
 }
 
 // volumeID returns what a file system is known by: its UUID, where it can be had.
-func volumeID(m mountpoint) (string, error) {
-	fd, err := unix.Open(m.path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func volumeID(m mountinfo.Mount) (string, error) {
+	fd, err := unix.Open(m.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", &fs.PathError{Op: "open", Path: m.path, Err: err}
+		return "", &fs.PathError{Op: "open", Path: m.Path, Err: err}
 	}
 	defer unix.Close(fd)
 	if id, ok := uuidByCall(fd); ok {
 		return id, nil
 	}
-	if id, ok := uuidByLink(m.device); ok {
+	if id, ok := uuidByLink(m.Device); ok {
 		return id, nil
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil {
-		return "", &fs.PathError{Op: "statfs", Path: m.path, Err: err}
+		return "", &fs.PathError{Op: "statfs", Path: m.Path, Err: err}
 	}
 	return fmt.Sprintf("fsid-%08x%08x", uint32(st.Fsid.Val[0]), uint32(st.Fsid.Val[1])), nil
 }
@@ -147,16 +99,16 @@ func deviceName(dev uint64) string {
 }
 
 // wanted returns the mounts that stand for the file systems that paths mean, one for each.
-func wanted(paths []string) ([]mountpoint, error) {
-	all, err := mounts()
+func wanted(paths []string) ([]mountinfo.Mount, error) {
+	all, err := mountinfo.Read()
 	if err != nil {
 		return nil, err
 	}
-	var list []mountpoint
+	var list []mountinfo.Mount
 	have := map[string]bool{}
-	take := func(m mountpoint) {
-		if !have[m.device] {
-			have[m.device] = true
+	take := func(m mountinfo.Mount) {
+		if !have[m.Device] {
+			have[m.Device] = true
 			list = append(list, m)
 		}
 	}
@@ -167,7 +119,7 @@ func wanted(paths []string) ([]mountpoint, error) {
 	}
 	for _, path := range paths {
 		for _, m := range all {
-			if below(m.path, path) && watchedUnnamed[m.fileSystem] {
+			if below(m.Path, path) && watchedUnnamed[m.System] {
 				take(m)
 			}
 		}

@@ -120,7 +120,7 @@ func (w *watch) tryBegin() {
 	w.end(fmt.Sprintf("the agent failed to begin a journal at %s: %v", moment(w.o.Now()), err), "")
 	if w.failure != err.Error() {
 		w.failure = err.Error()
-		w.o.Log("%s: begin a journal: %v", w.mount.path, err)
+		w.o.Log("%s: begin a journal: %v", w.mount.Path, err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"waybill/incremental/journal"
+	"waybill/internal/mountinfo"
 )
 
 // A watch is a file system that is, or was, watched. Its directory has
@@ -27,7 +28,7 @@ import (
 type watch struct {
 	o     *Options
 	dir   string
-	mount mountpoint
+	mount mountinfo.Mount
 	boot  string
 
 	group   int      // fanotify's descriptor; -1: the file system is not watched now
@@ -46,7 +47,7 @@ const (
 	bufSize   = 256 << 10
 )
 
-func openWatch(o *Options, dir string, m mountpoint, boot string) (*watch, error) {
+func openWatch(o *Options, dir string, m mountinfo.Mount, boot string) (*watch, error) {
 	w := &watch{o: o, dir: dir, mount: m, boot: boot, group: -1, recent: map[[16]byte]struct{}{}, buf: make([]byte, bufSize), last: o.Now()}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func openWatch(o *Options, dir string, m mountpoint, boot string) (*watch, error
 	if w.history, err = readHistory(dir); err != nil {
 		return nil, err
 	}
-	w.history.Volume, w.history.FileSystem = filepath.Base(dir), m.fileSystem
+	w.history.Volume, w.history.FileSystem = filepath.Base(dir), m.System
 	fd, err := unix.MemfdCreate("waybill-busy", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
@@ -95,12 +96,12 @@ func (w *watch) mark() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, w.mount.path); err != nil {
+	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD|unix.FAN_MARK_FILESYSTEM, mask, unix.AT_FDCWD, w.mount.Path); err != nil {
 		unix.Close(group)
 		if err == unix.EXDEV {
-			return fmt.Errorf("watch %s: it is a subvolume; mount the file system's top and name that: %w", w.mount.path, err)
+			return fmt.Errorf("watch %s: it is a subvolume; mount the file system's top and name that: %w", w.mount.Path, err)
 		}
-		return fmt.Errorf("watch %s: %w", w.mount.path, err)
+		return fmt.Errorf("watch %s: %w", w.mount.Path, err)
 	}
 	w.group = group
 	return nil
@@ -108,7 +109,7 @@ func (w *watch) mark() error {
 
 // marked tells whether the kernel still tells of this file system and of all that is of interest. A mark goes with its file system: one that
 // was unmounted and mounted again since has none.
-func (w *watch) marked() bool { return markedOn(w.group, w.mount.device) }
+func (w *watch) marked() bool { return markedOn(w.group, w.mount.Device) }
 
 func markedOn(group int, device string) bool {
 	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(group))
@@ -134,7 +135,7 @@ func (w *watch) begin() error {
 	var id [16]byte
 	rand.Read(id[:])
 	name := hex.EncodeToString(id[:])
-	w.history.Path = w.mount.path
+	w.history.Path = w.mount.Path
 	w.history.Journals = append(w.history.Journals, chapter{ID: name, Boot: w.boot, Started: w.o.Now()})
 	err := w.history.write(w.dir)
 	if err == nil {
@@ -157,9 +158,9 @@ func (w *watch) end(reason, hint string) {
 	}
 	if c := w.history.last(); c != nil && c.Ended.IsZero() {
 		c.Ended, c.Reason, c.Hint = w.o.Now(), reason, hint
-		w.o.Log("%s: %s", w.mount.path, reason)
+		w.o.Log("%s: %s", w.mount.Path, reason)
 		if err := w.history.write(w.dir); err != nil {
-			w.o.Log("%s: %v", w.mount.path, err)
+			w.o.Log("%s: %v", w.mount.Path, err)
 		}
 	}
 }
@@ -180,7 +181,7 @@ func (w *watch) tick() (events int) {
 func (w *watch) checkClock() {
 	now := w.o.Now()
 	if now.Round(0).Before(w.last.Round(0).Add(-time.Second)) && w.log != nil {
-		w.o.Log("%s: the clock was set back from %s to %s", w.mount.path, moment(w.last), moment(now))
+		w.o.Log("%s: the clock was set back from %s to %s", w.mount.Path, moment(w.last), moment(now))
 		if err := w.log.append([]byte{payloadClock}); err != nil {
 			w.fail(err)
 		}
@@ -243,7 +244,7 @@ func (w *watch) start() error {
 	}
 	w.o.Systemd.forget(w.groupName())
 	if err := w.o.Systemd.keep(w.groupName(), w.group, int(w.busy.Fd())); err != nil {
-		w.o.Log("%s: %v", w.mount.path, err)
+		w.o.Log("%s: %v", w.mount.Path, err)
 	}
 	if c := w.history.last(); c != nil && c.Unmounted {
 		c.Reason, c.Unmounted = between("the file system was unmounted", c.Ended, w.o.Now()), false
@@ -277,7 +278,7 @@ func (w *watch) heartbeat() error {
 }
 
 func (w *watch) status() Volume {
-	v := Volume{Path: w.mount.path, FileSystem: w.mount.fileSystem, Device: w.mount.device, Status: journal.Status{Kind: Kind, Volume: w.history.Volume}}
+	v := Volume{Path: w.mount.Path, FileSystem: w.mount.System, Device: w.mount.Device, Status: journal.Status{Kind: Kind, Volume: w.history.Volume}}
 	if w.log != nil {
 		c := w.history.last()
 		v.Status.Journal, v.Status.Since, v.Status.First, v.Status.Next, v.Status.Size = c.ID, w.log.since(c.Started), w.log.first(), w.log.next, w.o.MaxLog
@@ -288,5 +289,5 @@ func (w *watch) status() Volume {
 
 // sortWatches orders by path.
 func sortWatches(list []*watch) {
-	slices.SortFunc(list, func(a, b *watch) int { return strings.Compare(a.mount.path, b.mount.path) })
+	slices.SortFunc(list, func(a, b *watch) int { return strings.Compare(a.mount.Path, b.mount.Path) })
 }
