@@ -38,7 +38,7 @@ lint: (_apt "gcc libc6-dev")
     GOOS=windows "$staticcheck" -checks inherit,-U1000 ./...
 
 # all tests, with the race detector
-race *ARGS: _tools
+race *ARGS: _tools _azurite
     go test -race -timeout 20m {{ ARGS }} ./...
 
 # random changes, and for each journal the scan of the same state: thousands of rounds
@@ -88,6 +88,13 @@ bench-incremental *ARGS: (_apt "restic borgbackup btrfs-progs e2fsprogs mount")
 
 # what the tests call beside Go
 _tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs fdisk zstd ntfs-3g mount qemu-utils wine64 binutils-mingw-w64-x86-64 xfsprogs")
+
+# the emulator of Azure Blob Storage, for the tests, as its lockfile says
+_azurite:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cd internal/azurite/testdata
+    [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --ignore-scripts
 
 # install packages that are missing; on machines without apt, go on with what there is
 _apt PACKAGES:

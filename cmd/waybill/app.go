@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 
-	"waybill/ingest/vault"
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/keys"
 	"waybill/internal/machine"
@@ -17,9 +15,10 @@ import (
 
 // An app is what all commands share.
 type app struct {
-	out   *cli.Output
-	state string    // --state
-	cost  keys.Cost // of a guess at a new vault's passphrase
+	out     *cli.Output
+	state   string    // --state
+	cost    keys.Cost // of a guess at a new vault's passphrase
+	secrets place.Secrets
 }
 
 // stateDir is where this machine's state is.
@@ -41,19 +40,6 @@ func (a *app) openState() (*machine.State, error) {
 		return nil, err
 	}
 	return machine.Open(dir)
-}
-
-// openVault opens the vault at an address. The caller closes it.
-func openVault(address string) (*vault.Dir, error) {
-	v, err := vault.Open(address)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.Errorf(cli.NoVault, "there is no vault at %s", address).
-			Hinted("is its file system mounted? `waybill vault create DIR` makes a new vault")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening the vault at %s: %w", address, err)
-	}
-	return v, nil
 }
 
 // readCredentials reads a vault credentials file.

@@ -6,4 +6,4 @@ import (
 	"waybill/cmd/internal/ingestcmd"
 )
 
-func newCustody(a *app) *cobra.Command { return ingestcmd.Custody(a.out, "waybill") }
+func newCustody(a *app) *cobra.Command { return ingestcmd.Custody(a.out, &a.secrets, "waybill") }

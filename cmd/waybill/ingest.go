@@ -6,4 +6,4 @@ import (
 	"waybill/cmd/internal/ingestcmd"
 )
 
-func newIngest(a *app) *cobra.Command { return ingestcmd.Ingest(a.out, "ingest") }
+func newIngest(a *app) *cobra.Command { return ingestcmd.Ingest(a.out, &a.secrets, "ingest") }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/keys"
 )
@@ -36,6 +37,6 @@ func spareMemory() {
 func run(cost keys.Cost) int {
 	ctx, stop := cli.Interruptible(context.Background())
 	defer stop()
-	a := &app{cost: cost, out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
+	a := &app{cost: cost, secrets: place.Secrets{Getenv: os.Getenv}, out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
 	return cli.Run(ctx, newRoot(a), a.out, rules, os.Args[1:])
 }

@@ -107,7 +107,7 @@ func (a *app) eachManifest(ctx context.Context, arg string, key manifest.PublicK
 	if st, err := os.Stat(arg); err != nil || !st.IsDir() {
 		return oneManifest(arg, key, visit)
 	}
-	t, err := openTree(ctx, arg)
+	t, err := openTree(ctx, arg, a.secrets)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func mendingOf(trees []tree, id manifest.ID) domain.Store {
 	m := &mending{machine: id}
 	for _, t := range trees {
 		if _, err := t.Size(context.Background(), disk.LabelName); err == nil {
-			m.sources = append(m.sources, parity.Source{Name: t.Path(), Reader: t})
+			m.sources = append(m.sources, parity.Source{Name: t.Path(), Reader: t.Store})
 		}
 	}
 	if len(m.sources) == 0 {

@@ -9,6 +9,7 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/pflag"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/durable"
@@ -73,7 +74,7 @@ func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading
 			return nil, err
 		}
 	}
-	if err = r.openTrees(ctx, f); err != nil {
+	if err = r.openTrees(ctx, f, a.secrets); err != nil {
 		return nil, err
 	}
 	id, err := r.machineID(ctx, f)
@@ -92,7 +93,7 @@ func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading
 }
 
 // openTrees opens what is read from: the disks and vaults of --from, the vault of --credentials, else this machine's.
-func (r *reading) openTrees(ctx context.Context, f *readFlags) error {
+func (r *reading) openTrees(ctx context.Context, f *readFlags, s place.Secrets) error {
 	var addresses []string
 	for _, from := range f.from {
 		addresses = append(addresses, treesAt(from)...)
@@ -111,7 +112,7 @@ func (r *reading) openTrees(ctx context.Context, f *readFlags) error {
 		addresses = []string{c.Address}
 	}
 	for _, address := range addresses {
-		t, err := openTree(ctx, address)
+		t, err := openTree(ctx, address, s)
 		if err != nil {
 			return err
 		}
@@ -171,7 +172,7 @@ func (r *reading) open(ctx context.Context, m *manifest.Machine, opts domain.Opt
 	r.dedupe, r.recovery = opts.Dedupe, opts.Keys.Recovery
 	var stores []domain.Store
 	for _, t := range r.trees {
-		stores = append(stores, t)
+		stores = append(stores, t.Store)
 	}
 	if mend := mendingOf(r.trees, m.Machine); mend != nil {
 		stores = append(stores, mend)

@@ -7,11 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/keys"
 	"waybill/internal/machine"
@@ -67,7 +67,7 @@ func (a *app) register(ctx context.Context, credentials string, f *registerFlags
 		return err
 	}
 	if f.address != "" {
-		if c.Address, err = filepath.Abs(f.address); err != nil {
+		if c.Address, err = place.Clean(f.address); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func (a *app) register(ctx context.Context, credentials string, f *registerFlags
 	if err != nil {
 		return err
 	}
-	v, err := openVault(c.Address)
+	v, err := place.OpenVault(ctx, c.Address, a.secrets)
 	if err != nil {
 		return err
 	}

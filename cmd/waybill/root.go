@@ -25,6 +25,7 @@ only what changed. Files come back from any recovery point, from the vault or st
 		Version: cli.Version(),
 	}
 	root.PersistentFlags().StringVar(&a.state, "state", "", "directory of this machine's state (default: see \"waybill help environment\")")
+	a.secrets.Flags(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: "machine", Title: "On the machine:"},
 		&cobra.Group{ID: "vault", Title: "At the vault, without keys:"},

@@ -103,7 +103,7 @@ func (f *seedFlags) place(name string, vault manifest.ID) (string, error) {
 	if f.begun {
 		return begunAt(name, vault)
 	}
-	return place(name, f.container, vault)
+	return diskRoot(name, f.container, vault)
 }
 
 // scheme is the parity within disks: as asked for, else as a disk that was begun has it.

@@ -20,8 +20,8 @@ import (
 	"waybill/seed/disk/databox"
 )
 
-// place is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
-func place(name, container string, vault manifest.ID) (string, error) {
+// diskRoot is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
+func diskRoot(name, container string, vault manifest.ID) (string, error) {
 	p, err := databox.Resolve(name, cmp.Or(container, databox.ContainerFor(vault)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted? A disk is a directory that is there")
@@ -146,7 +146,7 @@ func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
 // resolveDisks makes sure that the directories that were typed are there.
 func resolveDisks(names []string, container string, o *seed.Options) (paths []string, err error) {
 	for _, name := range names {
-		root, err := place(name, container, o.Domain.Machine.Vault)
+		root, err := diskRoot(name, container, o.Domain.Machine.Vault)
 		if err != nil {
 			return nil, err
 		}

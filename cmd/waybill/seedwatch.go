@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/machine"
@@ -37,8 +38,8 @@ func (a *app) watchSeed(ctx context.Context, f *seedFlags) (_ *seed.Status, err 
 	if w.own, err = openPacks(s); err != nil {
 		return nil, err
 	}
-	stores := []domain.Store{w.own}
-	if v, err := openVault(s.Credentials.Address); err == nil && !f.offline {
+	stores := []domain.Store{w.own.Store}
+	if v, err := place.OpenVault(ctx, s.Credentials.Address, a.secrets); err == nil && !f.offline {
 		w.vault = v
 		stores = append(stores, v)
 	}
@@ -51,7 +52,7 @@ func (a *app) watchSeed(ctx context.Context, f *seedFlags) (_ *seed.Status, err 
 			return nil, err
 		}
 		w.disks = append(w.disks, tree{d.Dir})
-		stores = append(stores, tree{d.Dir})
+		stores = append(stores, d.Dir)
 	}
 	w.Domain, err = domain.Open(ctx, stores, s.Machine, domain.Options{Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey()})
 	if err != nil {

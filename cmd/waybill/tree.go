@@ -9,24 +9,24 @@ import (
 	"path/filepath"
 	"strings"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
-	"waybill/internal/durable"
 	"waybill/manifest"
 	"waybill/seed/disk/databox"
 )
 
 // A tree is a vault or a disk, to be read.
-type tree struct{ *durable.Dir }
+type tree struct{ place.Store }
 
 // openTree opens a vault or a disk. The caller closes it.
-func openTree(ctx context.Context, path string) (tree, error) {
-	d, err := durable.Open(path)
+func openTree(ctx context.Context, address string, s place.Secrets) (tree, error) {
+	p, err := place.Open(ctx, address, s)
 	if err != nil {
-		return tree{}, cli.Errorf(cli.NoVault, "opening %s: %w", path, err).Hinted("is its file system mounted?")
+		return tree{}, err
 	}
-	t := tree{d}
+	t := tree{p}
 	if _, err := vaultOf(ctx, t); err != nil {
-		d.Close()
+		p.Close()
 		return tree{}, err
 	}
 	return t, nil
@@ -34,6 +34,9 @@ func openTree(ctx context.Context, path string) (tree, error) {
 
 // treesAt is where trees are at a place: on a Data Box the containers that have one, else the place itself.
 func treesAt(path string) []string {
+	if place.Remote(path) {
+		return []string{path}
+	}
 	places, err := databox.Trees(path)
 	if err != nil {
 		return []string{path} // opening it will tell what is wrong

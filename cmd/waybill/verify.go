@@ -49,7 +49,7 @@ func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
 	if !isTree(what[0]) && len(what) == 1 {
 		return a.verifyPoint(ctx, what[0], f)
 	}
-	err := ingestcmd.VerifyTrees(ctx, a.out, what)
+	err := ingestcmd.VerifyTrees(ctx, a.out, a.secrets, what)
 	if !f.data || ctx.Err() != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"waybill/cmd/internal/place"
 	"waybill/incremental"
-	"waybill/ingest/vault"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/machine"
@@ -20,10 +20,11 @@ import (
 // A writing is this machine's own domain, open and locked to be added to.
 type writing struct {
 	*domain.Domain
-	state *machine.State
-	own   tree       // catalogue packs and commits that the vault may not have yet
-	vault *vault.Dir // nil when it can't be reached
-	disks []tree     // that an interrupted seed has begun
+	state   *machine.State
+	secrets place.Secrets // for the vault
+	own     tree          // catalogue packs and commits that the vault may not have yet
+	vault   place.Store   // nil when it can't be reached
+	disks   []tree        // that an interrupted seed has begun
 }
 
 // Close releases everything.
@@ -36,7 +37,7 @@ func (w *writing) Close() error {
 		errs = append(errs, w.vault.Close())
 	}
 	for _, t := range append(w.disks, w.own) {
-		if t.Dir != nil {
+		if t.Store != nil {
 			errs = append(errs, t.Close())
 		}
 	}
@@ -59,7 +60,7 @@ func (a *app) openWriting(open func(*writing) error) (*writing, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writing{state: s}
+	w := &writing{state: s, secrets: a.secrets}
 	if err = s.Lock(); err == nil {
 		w.own, err = openPacks(s)
 	}
@@ -76,12 +77,12 @@ func (a *app) openWriting(open func(*writing) error) (*writing, error) {
 // openVault opens the machine's vault, and brings it the commits that only this machine has.
 func (w *writing) openVault(ctx context.Context) error {
 	c := w.state.Credentials
-	v, err := openVault(c.Address)
+	v, err := place.OpenVault(ctx, c.Address, w.secrets)
 	if err != nil {
 		return err
 	}
 	w.vault = v
-	if err := checkVault(ctx, tree{v.Dir}, c); err != nil {
+	if err := checkVault(ctx, tree{v}, c); err != nil {
 		return err
 	}
 	return w.publish(ctx)
@@ -89,12 +90,12 @@ func (w *writing) openVault(ctx context.Context) error {
 
 // open opens the domain in what the machine keeps, the vault if it is open, and more trees.
 func (w *writing) open(ctx context.Context, more ...tree) (err error) {
-	stores := []domain.Store{w.own}
+	stores := []domain.Store{w.own.Store}
 	if w.vault != nil {
 		stores = append(stores, w.vault)
 	}
 	for _, t := range more {
-		stores = append(stores, t)
+		stores = append(stores, t.Store)
 	}
 	s := w.state
 	w.Domain, err = domain.Open(ctx, stores, s.Machine, domain.Options{

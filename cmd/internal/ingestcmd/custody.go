@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/place"
 	"waybill/ingest"
 	"waybill/internal/cli"
 	"waybill/manifest"
 )
 
 // Custody returns the command that shows what was done with disks, and by whom.
-func Custody(out *cli.Output, program string) *cobra.Command {
+func Custody(out *cli.Output, secrets *place.Secrets, program string) *cobra.Command {
 	var machine string
 	cmd := &cobra.Command{
 		Use:   "custody DISK|VAULT",
@@ -37,7 +38,7 @@ the vault's goes on where a disk could not be written.`,
 					return cli.Errorf(cli.Usage, "--machine %s: %w", machine, err)
 				}
 			}
-			return custody(cmd.Context(), out, args[0], id)
+			return custody(cmd.Context(), out, *secrets, args[0], id)
 		},
 	}
 	cmd.Flags().StringVar(&machine, "machine", "", "only the disks of the machine with this `UUID`")
@@ -63,8 +64,8 @@ type CustodyLine struct {
 	Digest  manifest.Digest `json:"sha256"`
 }
 
-func custody(ctx context.Context, out *cli.Output, name string, machine manifest.ID) error {
-	sources, done, err := openSources([]string{name})
+func custody(ctx context.Context, out *cli.Output, secrets place.Secrets, name string, machine manifest.ID) error {
+	sources, done, err := openSources(ctx, secrets, []string{name})
 	if err != nil {
 		return err
 	}

@@ -6,10 +6,8 @@ package ingestcmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -18,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/place"
 	"waybill/ingest"
-	"waybill/ingest/vault"
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -27,7 +25,7 @@ import (
 )
 
 // Ingest returns the command that imports disks, under the given name.
-func Ingest(out *cli.Output, use string) *cobra.Command {
+func Ingest(out *cli.Output, secrets *place.Secrets, use string) *cobra.Command {
 	var address, note string
 	cmd := &cobra.Command{
 		Use:   use + " DISK...",
@@ -53,11 +51,11 @@ What was done is noted in each disk's custody log, in the vault and on the disk 
 			if address == "" {
 				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
 			}
-			return run(cmd.Context(), out, address, note, disks)
+			return run(cmd.Context(), out, *secrets, address, note, disks)
 		},
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
-	cmd.AddCommand(Reconcile(out, path(use)))
+	cmd.AddCommand(Reconcile(out, secrets, path(use)))
 	cmd.Flags().StringVar(&note, "note", "", "a line of `TEXT` for the disks' custody logs, such as a tracking number")
 	return cmd
 }
@@ -88,19 +86,16 @@ type IngestLine struct {
 	Receipt     string              `json:"receipt"` // its name in the vault
 }
 
-func run(ctx context.Context, out *cli.Output, address, note string, disks []string) error {
+func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, note string, disks []string) error {
 	if err := CheckNote(note); err != nil {
 		return err
 	}
-	v, err := vault.Open(address)
-	if errors.Is(err, fs.ErrNotExist) {
-		return cli.Errorf(cli.NoVault, "there is no vault at %s", address).Hinted("is its file system mounted?")
-	}
+	v, err := place.OpenVault(ctx, address, secrets)
 	if err != nil {
 		return err
 	}
 	defer v.Close()
-	sources, done, err := openSources(disks)
+	sources, done, err := openSources(ctx, secrets, disks)
 	if err != nil {
 		return err
 	}
@@ -132,15 +127,19 @@ func CheckNote(note string) error {
 }
 
 // openSources opens disks, or whatever has the same tree; of a Data Box, all containers that have one. The caller calls done in the end.
-func openSources(names []string) (sources []ingest.Source, done func(), err error) {
+func openSources(ctx context.Context, secrets place.Secrets, names []string) (sources []ingest.Source, done func(), err error) {
 	done = func() {
 		for _, s := range sources {
-			s.Reader.(*durable.Dir).Close() // only read from
+			s.Reader.(place.Store).Close() // only read from
 		}
 	}
 	for _, name := range names {
-		some, err := treesAt(name)
+		some, err := treesAt(ctx, secrets, name)
 		sources = append(sources, some...)
+		if place.Remote(name) && err != nil {
+			done()
+			return nil, nil, err
+		}
 		if err != nil {
 			done()
 			return nil, nil, cli.Errorf(cli.NoVault, "opening %s: %w", name, err).Hinted("is it mounted?")
@@ -150,7 +149,14 @@ func openSources(names []string) (sources []ingest.Source, done func(), err erro
 }
 
 // treesAt opens the trees at a place.
-func treesAt(name string) (sources []ingest.Source, err error) {
+func treesAt(ctx context.Context, secrets place.Secrets, name string) (sources []ingest.Source, err error) {
+	if place.Remote(name) {
+		s, err := place.Open(ctx, name, secrets)
+		if err != nil {
+			return nil, err
+		}
+		return []ingest.Source{{Name: s.Path(), Reader: s}}, nil
+	}
 	places, err := databox.Trees(name)
 	if err != nil {
 		return nil, err
@@ -160,7 +166,7 @@ func treesAt(name string) (sources []ingest.Source, err error) {
 		if err != nil {
 			return sources, err
 		}
-		if _, err := d.Size(context.Background(), manifest.VaultName); err != nil && p.Kind != databox.Plain {
+		if _, err := d.Size(ctx, manifest.VaultName); err != nil && p.Kind != databox.Plain {
 			d.Close()
 			continue // somebody else's container
 		}

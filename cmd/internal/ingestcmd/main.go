@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/term"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 )
 
@@ -14,8 +15,10 @@ func Main(args []string) int {
 	ctx, stop := cli.Interruptible(context.Background())
 	defer stop()
 	out := &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
-	root := Ingest(out, "waybill-ingest")
+	secrets := &place.Secrets{Getenv: os.Getenv}
+	root := Ingest(out, secrets, "waybill-ingest")
+	secrets.Flags(root.PersistentFlags())
 	root.Version = cli.Version()
-	root.AddCommand(Verify(out), Custody(out, "waybill-ingest"), Label(out, "waybill-ingest"), cli.ExitCodesTopic(), cli.JSONTopic(Lines))
+	root.AddCommand(Verify(out, secrets), Custody(out, secrets, "waybill-ingest"), Label(out, "waybill-ingest"), cli.ExitCodesTopic(), cli.JSONTopic(Lines))
 	return cli.Run(ctx, root, out, Rules, args)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/place"
 	"waybill/ingest"
 	"waybill/ingest/carrier"
 	"waybill/internal/cli"
@@ -16,7 +17,7 @@ import (
 )
 
 // Reconcile returns the command that compares a carrier's logs with what was sent.
-func Reconcile(out *cli.Output, parent string) *cobra.Command {
+func Reconcile(out *cli.Output, secrets *place.Secrets, parent string) *cobra.Command {
 	var address string
 	var disks []string
 	cmd := &cobra.Command{
@@ -48,7 +49,7 @@ and 21 when something was renamed or is not mentioned.`,
 			if address != "" {
 				disks = []string{address}
 			}
-			return reconcile(cmd.Context(), out, disks, logs)
+			return reconcile(cmd.Context(), out, *secrets, disks, logs)
 		},
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the manifests of the vault in `DIR` (default: $WAYBILL_VAULT)")
@@ -78,8 +79,8 @@ type ProblemLine struct {
 	Reason string          `json:"reason,omitempty"`
 }
 
-func reconcile(ctx context.Context, out *cli.Output, trees, logs []string) error {
-	sources, done, err := openSources(trees)
+func reconcile(ctx context.Context, out *cli.Output, secrets place.Secrets, trees, logs []string) error {
+	sources, done, err := openSources(ctx, secrets, trees)
 	if err != nil {
 		return err
 	}

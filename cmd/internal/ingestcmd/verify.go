@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"waybill/cmd/internal/place"
 	"waybill/ingest"
 	"waybill/internal/cli"
 	"waybill/manifest"
@@ -18,7 +19,7 @@ import (
 )
 
 // Verify returns the command that checks disks and vaults without keys.
-func Verify(out *cli.Output) *cobra.Command {
+func Verify(out *cli.Output, secrets *place.Secrets) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DISK...|VAULT",
 		Short: "check disks or a vault, without keys",
@@ -29,7 +30,7 @@ It takes no key.`,
   waybill-ingest verify /mnt/disk1 /mnt/disk2 /mnt/disk3
   waybill-ingest verify --json /srv/vault`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return VerifyTrees(cmd.Context(), out, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return VerifyTrees(cmd.Context(), out, *secrets, args) },
 	}
 }
 
@@ -75,8 +76,8 @@ type SetLine struct {
 }
 
 // VerifyTrees checks disks or a vault and tells what it found.
-func VerifyTrees(ctx context.Context, out *cli.Output, names []string) error {
-	sources, done, err := openSources(names)
+func VerifyTrees(ctx context.Context, out *cli.Output, secrets place.Secrets, names []string) error {
+	sources, done, err := openSources(ctx, secrets, names)
 	if err != nil {
 		return err
 	}
