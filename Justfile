@@ -86,6 +86,10 @@ bench-ship *ARGS:
 bench-incremental *ARGS: (_apt "restic borgbackup btrfs-progs e2fsprogs mount")
     go run ./internal/bench incremental {{ ARGS }}
 
+# uploads, backups and restores to Azurite, beside rclone and restic; `just bench-azure --help` tells the options
+bench-azure *ARGS: (_apt "restic rclone openssl util-linux") _azurite
+    go run ./internal/bench azure {{ ARGS }}
+
 # what the tests call beside Go
 _tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs fdisk zstd ntfs-3g mount qemu-utils wine64 binutils-mingw-w64-x86-64 xfsprogs")
 

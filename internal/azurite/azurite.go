@@ -34,7 +34,8 @@ const (
 
 // A Server is one Azurite. The zero value starts when it is asked; it is safe for concurrent use.
 type Server struct {
-	Endpoint string // of the account's blob service, once it runs
+	Endpoint string    // of the account's blob service, once it runs
+	Log      io.Writer // if it is set, gets a line for every request
 
 	once sync.Once
 	err  error
@@ -78,7 +79,11 @@ func (s *Server) Run(more ...string) error {
 	if err != nil {
 		return errAbsent
 	}
-	s.cmd = exec.Command(node, append([]string{script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--silent", "--disableTelemetry"}, more...)...)
+	args := append([]string{script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"}, more...)
+	if s.Log == nil {
+		args = append(args, "--silent")
+	}
+	s.cmd = exec.Command(node, args...)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -112,7 +117,11 @@ func (s *Server) await(out io.Reader) error {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		io.Copy(io.Discard, out)
+		to := s.Log
+		if to == nil {
+			to = io.Discard
+		}
+		io.Copy(to, out)
 	}()
 	return nil
 }
@@ -127,7 +136,7 @@ func (s *Server) Stop() {
 		<-s.done
 	}
 	s.cmd.Wait()
-	s.cmd = nil
+	s.cmd, s.Endpoint = nil, ""
 }
 
 // Address is that of a vault in the named container.

@@ -4,6 +4,7 @@
 //	go run ./internal/bench --corpus small --tools waybill,restic --runs 1 --scale 0.1
 //	go run ./internal/bench --dir /mnt/disk --json > figures.json
 //	go run ./internal/bench ship                   what shipping costs: slow disks, parity, ingest, resuming
+//	go run ./internal/bench azure                  backup and upload to Azure Blob Storage, as far as Azurite is that
 //	go run ./internal/bench incremental            what little change among many files costs, by journal and by scan
 //
 // `just bench` installs restic and borg and starts it. It builds its corpora below --dir (a tmpfs by
@@ -44,6 +45,8 @@ func main() {
 		switch args[0] {
 		case "ship":
 			run, args = benchShip, args[1:]
+		case "azure":
+			run, args = benchAzure, args[1:]
 		case "incremental":
 			run, args = benchIncremental, args[1:]
 		}

@@ -23,6 +23,8 @@ type sample struct {
 	Stored int64 `json:"stored_bytes"`
 	// Read is how many bytes of the source it read, where the program says so.
 	Read int64 `json:"read_bytes,omitempty"`
+	// Requests is how many a service answered.
+	Requests int64 `json:"requests,omitempty"`
 }
 
 // A command is a program with its arguments, and where and with which environment it runs.

@@ -69,6 +69,8 @@ func (r *report) add(corpus, tool, row string, s sample) {
 		Peak:    int64(median(res.Samples, func(s sample) float64 { return float64(s.Peak) })),
 		Stored:  int64(median(res.Samples, func(s sample) float64 { return float64(s.Stored) })),
 		Read:    int64(median(res.Samples, func(s sample) float64 { return float64(s.Read) })),
+
+		Requests: int64(median(res.Samples, func(s sample) float64 { return float64(s.Requests) })),
 	}
 }
 

@@ -53,7 +53,7 @@ var ours = map[string]string{
 	"internal/machine":                "manifest internal/durable internal/keys",
 	"internal/cli":                    "",
 	"internal/deps":                   "",
-	"internal/bench":                  "internal/fault",
+	"internal/bench":                  "internal/azurite internal/fault",
 	"internal/fault":                  "manifest internal/durable",
 	"internal/treetest":               "",
 	"internal/azurite":                "",
