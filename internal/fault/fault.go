@@ -1,4 +1,4 @@
-// Package fault is for tests: stores that fail, before or after an operation takes effect, and disks that err, lie, lose, wrap, slow down,
+// Package fault is for tests: stores that fail, before or after an operation takes effect, or are far away, and disks that err, lie, lose, wrap, slow down,
 // fill up or vanish.
 //
 // A [Script] counts the operations of all stores that share it, and says which of them fails and how. A test
@@ -16,6 +16,8 @@
 //
 // Each fault is worth trying both ways: what failed and was not done, and what was done though it failed, as when
 // a connection breaks before the answer.
+//
+// A [Line] is a store at the far end of a wire: it counts requests, and takes the time of a round trip and of a line's rate.
 //
 // A [Disk] is a mounted directory, by FUSE and so on Linux only, whose [Faults] can be changed while it is used:
 //
