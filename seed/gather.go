@@ -358,7 +358,7 @@ func (f *fleet) known(d *disk.Disk, name manifest.Digest, size int64) (pack.Fini
 	if !ok || p.Size != size {
 		return pack.Finished{}, false
 	}
-	table, err := f.o.Domain.TableIn(f.ctx, d, name)
+	table, err := f.o.Domain.TableIn(f.ctx, d, p)
 	p.Disk = d.Label().Disk
 	return pack.Finished{Pack: p, Table: table}, err == nil
 }

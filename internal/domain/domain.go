@@ -7,7 +7,10 @@
 // index is a hint that Open brings in line with the chain; when it turns out to be wrong it is
 // rebuilt from the packs.
 //
-// The package writes nothing but that index.
+// A store that says it is remote (see [Remote]) is read with few requests and many at once: what is read of the catalogue is kept on a
+// shelf, a local directory, pack by pack once a pack turns out to be needed; contents are read by [Domain.Fetch] in stretches of many frames.
+//
+// The package writes nothing but that index and that shelf.
 package domain
 
 import (
@@ -31,11 +34,19 @@ type Store interface {
 	List(ctx context.Context, prefix string, each func(name string, size int64) error) error
 }
 
+// Remote tells whether a store says of itself, by a method Remote, that each of its requests takes a round trip over a network.
+func Remote(s Store) bool {
+	r, ok := s.(interface{ Remote() bool })
+	return ok && r.Remote()
+}
+
 // Options say how a domain is opened.
 type Options struct {
 	Keys     pack.Keys // what is not opened by them fails with pack.ErrKey when it is read
 	Dedupe   [32]byte  // the domain's key for chunk ids
 	IndexDir string    // of the local index; empty for a temporary one
+	ShelfDir string    // keeps catalogue packs that came from a remote store; empty for a temporary one. One domain at a time uses it
+	Shelf    int64     // bytes that are kept there at most; default 2 GiB
 }
 
 // A Domain is safe for concurrent use.
@@ -47,30 +58,35 @@ type Domain struct {
 	// still be read; nobody should commit to such a chain.
 	Flaw error
 
-	lost     map[manifest.Digest]bool // by the chain; see Chain.Lost
-	shunned  map[manifest.Digest]bool // lost ones, and those that Shun named
-	store    union
-	opts     Options
-	temp     string // a temporary index, to be removed
-	data     *index.Index
-	cata     *index.Index
-	nodes    *frameCache
-	rebuild  sync.Once
-	proof    sync.Once // guards the making of proven
-	proven   bool      // the recovery key at hand is this vault's
-	hashers  sync.Pool
-	decoders sync.Pool
+	lost      map[manifest.Digest]bool // by the chain; see Chain.Lost
+	shunned   map[manifest.Digest]bool // lost ones, and those that Shun named
+	store     union
+	opts      Options
+	temp      string // of what is temporary, to be removed
+	shelf     *shelf // nil when no store is remote
+	gathering *gathering
+	data      *index.Index
+	cata      *index.Index
+	nodes     *frameCache
+	rebuild   sync.Once
+	proof     sync.Once // guards the making of proven
+	proven    bool      // the recovery key at hand is this vault's
+	hashers   sync.Pool
+	decoders  sync.Pool
 
 	flawed atomic.Bool // part of the catalogue is damaged or gone
 
-	mu    sync.Mutex
-	packs map[manifest.Digest]*pack.Reader // guarded by mu; one pack's key is 32 bytes, its tail is not kept
+	mu     sync.Mutex
+	listed map[manifest.Digest]manifest.Pack // guarded by mu: the chain's packs, and those of commits that were made since
+	opened map[manifest.Digest]*copyOf       // guarded by mu; one pack's key is 32 bytes, its tail is not kept
+	tables map[manifest.Class]*[2]int64      // guarded by mu: bytes of tables read, and of their packs
 }
 
 // Open reads and checks the machine's chain from the stores. Manifests that are damaged or not signed by the
 // machine are left out, and Flaw says so.
 func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts Options) (*Domain, error) {
-	d := &Domain{Machine: machine, store: union(stores), opts: opts, nodes: newFrameCache(), packs: map[manifest.Digest]*pack.Reader{}}
+	d := &Domain{Machine: machine, store: union(stores), opts: opts, nodes: newFrameCache(), gathering: newGathering(), listed: map[manifest.Digest]manifest.Pack{},
+		opened: map[manifest.Digest]*copyOf{}, tables: map[manifest.Class]*[2]int64{manifest.Data: {}, manifest.Catalogue: {}}}
 	d.hashers.New = func() any { return pack.NewHasher(opts.Dedupe) }
 	d.decoders.New = func() any { return pack.NewDecoder() }
 	var err error
@@ -82,22 +98,23 @@ func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts O
 	}
 	d.lost = d.Chain.Lost()
 	d.shunned = d.lost
-	if err := d.openIndex(ctx); err != nil {
+	for _, l := range d.Chain.Links {
+		d.list(l.Manifest.Packs...)
+	}
+	if err = d.openShelf(); err == nil {
+		err = d.openIndex(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
 func (d *Domain) openIndex(ctx context.Context) error {
-	dir := d.opts.IndexDir
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "waybill-index-"); err != nil {
-			return err
-		}
-		d.temp = dir
+	dir, err := d.dir(d.opts.IndexDir, "index")
+	if err != nil {
+		return err
 	}
-	var err error
 	if d.cata, err = index.Open(filepath.Join(dir, "catalogue")); err != nil {
 		return fmt.Errorf("opening the index: %w", err)
 	}
@@ -117,6 +134,29 @@ func (d *Domain) openIndex(ctx context.Context) error {
 	return err
 }
 
+// list takes note of packs that can be read.
+func (d *Domain) list(packs ...manifest.Pack) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range packs {
+		d.listed[p.Name] = p
+	}
+}
+
+// dir is a directory that the options name, or else a temporary one.
+func (d *Domain) dir(named, name string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	if d.temp == "" {
+		var err error
+		if d.temp, err = os.MkdirTemp("", "waybill-index-"); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(d.temp, name), nil
+}
+
 // Close releases the index.
 func (d *Domain) Close() error {
 	var err error
@@ -124,6 +164,9 @@ func (d *Domain) Close() error {
 		if x != nil { // Open may have got that far only
 			err = errors.Join(err, x.Close())
 		}
+	}
+	if d.shelf != nil {
+		d.shelf.close()
 	}
 	if d.temp != "" {
 		err = errors.Join(err, os.RemoveAll(d.temp))
@@ -158,7 +201,7 @@ func (r readable) Has(p index.Key) bool {
 	}
 	loc, ok := r.trustworthy(r.cata, p)
 	if ok && r.flawed.Load() {
-		_, err := r.cached(context.Background(), loc)
+		_, err := r.cached(context.Background(), loc, roundTrip)
 		ok = err == nil
 	}
 	return ok
@@ -166,6 +209,9 @@ func (r readable) Has(p index.Key) bool {
 
 // Committed adds the packs of a commit that was just made to the index.
 func (d *Domain) Committed(id manifest.Digest, packs []pack.Finished) error {
+	for _, p := range packs {
+		d.list(p.Pack)
+	}
 	for _, class := range []manifest.Class{manifest.Data, manifest.Catalogue} {
 		err := d.index(class).Add(id.String(), func(put func(index.Key, index.Loc) error) error {
 			for _, p := range packs {
@@ -263,7 +309,7 @@ func (d *Domain) add(ctx context.Context, tag string, m *manifest.Manifest, clas
 				packs = append(packs, p)
 			}
 		}
-		missing, err = d.tables(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
+		missing, err = d.eachTable(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
 		if err == nil && len(missing) > 0 && !gaps {
 			return errGaps
 		}

@@ -27,7 +27,7 @@ func TestMisleadingIndex(t *testing.T) {
 			d := m.open(dir, vault)
 			for i, c := range all {
 				tables := map[manifest.Digest]*pack.Table{}
-				_, err := d.tables(t.Context(), d.Chain.Links[i].Manifest.Packs, manifest.Catalogue, func(name manifest.Digest, t *pack.Table) error {
+				_, err := d.eachTable(t.Context(), d.Chain.Links[i].Manifest.Packs, manifest.Catalogue, func(name manifest.Digest, t *pack.Table) error {
 					tables[name] = t
 					return nil
 				})

@@ -25,6 +25,7 @@ func (d *Domain) Shun(packs []manifest.Pack) {
 // else uses the domain.
 func (d *Domain) Advance(l manifest.Link) {
 	d.Chain.Links = append(d.Chain.Links, l)
+	d.list(l.Manifest.Packs...)
 	d.lost = d.Chain.Lost()
 	d.shunned = maps.Clone(d.shunned)
 	maps.Copy(d.shunned, d.lost)
@@ -82,7 +83,7 @@ func (d *Domain) addLost(ctx context.Context, class manifest.Class) error {
 		}
 	}
 	return d.index(class).Add(lostTag, func(put func(index.Key, index.Loc) error) error {
-		_, err := d.tables(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
+		_, err := d.eachTable(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error { return addTable(name, t, put) })
 		return err
 	})
 }

@@ -76,6 +76,9 @@ func (o *objects) Size(_ context.Context, name string) (int64, error) {
 	return int64(len(b)), err
 }
 
+func (o *objects) Put(context.Context, string, io.ReadSeeker) error { return fs.ErrPermission }
+func (o *objects) Remove(context.Context, string) error             { return fs.ErrPermission }
+
 func (o *objects) List(_ context.Context, prefix string, each func(string, int64) error) error {
 	o.mu.Lock()
 	m := maps.Clone(o.m)
@@ -114,7 +117,8 @@ type machine struct {
 	seq      int
 	head     manifest.Digest
 	now      time.Time
-	lost     []manifest.Digest // that the next commit settles
+	lost     []manifest.Digest                       // that the next commit settles
+	more     func(put func([]byte) (pack.ID, error)) // adds nodes to the next commit
 }
 
 func newMachine(t *testing.T) *machine {
@@ -153,6 +157,9 @@ func (m *machine) commit(to *objects, state string, files map[string][]byte) com
 		}})
 	data, cata := w.Stream(manifest.Data), w.Stream(manifest.Catalogue)
 	put := func(b []byte) (pack.ID, error) { id, _, err := cata.Add(b); return id, err }
+	if m.more != nil {
+		m.more(put)
+	}
 	dir := catalog.NewDirBuilder(put)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		e := catalog.Entry{Kind: catalog.File, Name: []byte(name), Size: int64(len(files[name]))}

@@ -24,7 +24,12 @@ func Lost(err error) bool { return errors.Is(err, pack.ErrDamaged) || errors.Is(
 
 // Load finds, opens and checks a catalogue node. It is catalog.Loader.
 func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
-	b, err := d.node(ctx, id)
+	return d.load(ctx, id, roundTrip)
+}
+
+// load is Load for someone to whom the wait for a request is worth so many bytes.
+func (d *Domain) load(ctx context.Context, id pack.ID, wait int64) ([]byte, error) {
+	b, err := d.node(ctx, id, wait)
 	if !Lost(err) {
 		return b, err
 	}
@@ -34,13 +39,13 @@ func (d *Domain) Load(ctx context.Context, id pack.ID) ([]byte, error) {
 	if rerr != nil {
 		return nil, rerr
 	}
-	if b, err = d.node(ctx, id); Lost(err) {
+	if b, err = d.node(ctx, id, wait); Lost(err) {
 		d.flawed.Store(true)
 	}
 	return b, err
 }
 
-func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
+func (d *Domain) node(ctx context.Context, id pack.ID, wait int64) ([]byte, error) {
 	err := fmt.Errorf("%w: catalogue node %.12s is in no pack at hand", pack.ErrDamaged, id)
 	var tried map[manifest.Digest]bool
 	for {
@@ -48,7 +53,7 @@ func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
 		if !ok {
 			return nil, err
 		}
-		frame, ferr := d.cached(ctx, loc)
+		frame, ferr := d.cached(ctx, loc, wait)
 		if ferr == nil {
 			var b []byte
 			if b, ferr = d.Chunk(id, frame, loc); ferr == nil {
@@ -66,10 +71,13 @@ func (d *Domain) node(ctx context.Context, id pack.ID) ([]byte, error) {
 }
 
 // cached is Frame for the catalogue, by way of the cache.
-func (d *Domain) cached(ctx context.Context, loc index.Loc) ([]byte, error) {
+func (d *Domain) cached(ctx context.Context, loc index.Loc, wait int64) ([]byte, error) {
 	key := frameKey{loc.Pack, loc.Frame}
 	if frame, ok := d.nodes.get(key); ok {
 		return frame, nil
+	}
+	if err := d.need(ctx, loc.Pack, int64(loc.Sealed)+wait); err != nil {
+		return nil, err
 	}
 	frame, err := d.Frame(ctx, loc, make([]byte, 0, min(loc.Plain, pack.MaxCatalogueChunk))) // its own size: it will be kept
 	if errors.Is(err, fs.ErrNotExist) {

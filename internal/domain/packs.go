@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
 
@@ -24,32 +25,99 @@ type at struct {
 
 func (a at) ReadAt(p []byte, off int64) (int, error) { return a.store.ReadAt(a.ctx, a.name, p, off) }
 
-// maxReaders bounds the pack readers that are kept open.
-const maxReaders = 4096
+// A copyOf a pack is one that has been opened: in which stores it is, and its keys.
+type copyOf struct {
+	reader *pack.Reader
+	stores union // the first of them has the copy; what that can't read, those behind it may
+	path   string
+}
 
-// Pack opens a pack, or returns the reader it has of it: the first store's whose copy opens. fs.ErrNotExist
-// when no store has it.
-func (d *Domain) Pack(ctx context.Context, name manifest.Digest) (*pack.Reader, error) {
-	d.mu.Lock()
-	r := d.packs[name]
-	d.mu.Unlock()
-	if r != nil {
-		return r, nil
+// in is the copy, to be read under a context.
+func (c *copyOf) in(ctx context.Context) *pack.Reader {
+	return c.reader.From(at{ctx, c.stores, c.path})
+}
+
+// maxOpened bounds the packs that are kept open.
+const maxOpened = 4096
+
+// copy opens a pack, or returns the copy that is open: the first store's that opens. fs.ErrNotExist when no store has it.
+func (d *Domain) copy(ctx context.Context, name manifest.Digest) (*copyOf, error) {
+	c, _, err := d.open(ctx, name, false)
+	return c, err
+}
+
+// open is copy; if that is wanted, and the pack was not open, its table comes with it.
+func (d *Domain) open(ctx context.Context, name manifest.Digest, table bool) (*copyOf, *pack.Table, error) {
+	if c := d.isOpen(name); c != nil {
+		return c, nil, nil
 	}
-	r, err := d.openCopy(ctx, name, d.store)
+	f := d.gathering.of(name)
+	f.opening.Lock()
+	defer f.opening.Unlock()
+	if c := d.isOpen(name); c != nil {
+		return c, nil, nil
+	}
+	p, listed := d.find(name)
+	if !listed {
+		return nil, nil, absent{name, notExist(manifest.PackName(d.Machine.Machine, name))}
+	}
+	c, t, err := d.openCopy(ctx, p, d.store, table)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, absent{name, err}
+		return nil, nil, absent{name, err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening pack %.12s: %w", name, err)
+		return nil, nil, fmt.Errorf("opening pack %.12s: %w", name, err)
+	}
+	if d.shelf != nil && len(c.stores) < len(d.store) {
+		d.shelf.discard(name) // if it is there, it doesn't open
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.packs) >= maxReaders {
-		clear(d.packs)
+	if len(d.opened) >= maxOpened {
+		clear(d.opened)
 	}
-	d.packs[name] = r
-	return r, nil
+	d.opened[name] = c
+	return c, t, nil
+}
+
+func (d *Domain) isOpen(name manifest.Digest) *copyOf {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opened[name]
+}
+
+// find tells what is known of a pack.
+func (d *Domain) find(name manifest.Digest) (p manifest.Pack, listed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, listed = d.listed[name]
+	return p, listed
+}
+
+// forget closes a pack: there is a better copy now.
+func (d *Domain) forget(name manifest.Digest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.opened, name)
+}
+
+// Table reads the table of a pack, and tells whether the keys at hand open the pack's frames, too.
+func (d *Domain) Table(ctx context.Context, name manifest.Digest) (t *pack.Table, frames bool, err error) {
+	c, t, err := d.open(ctx, name, true)
+	if err != nil || t != nil {
+		return t, err == nil && c.reader.CanReadFrames(), err
+	}
+	err = d.read(ctx, name, func(r *pack.Reader) (err error) {
+		frames = r.CanReadFrames()
+		t, err = r.Table()
+		return err
+	})
+	return t, frames, err
+}
+
+// CheckHeader checks the one part of a pack that nothing else reads.
+func (d *Domain) CheckHeader(ctx context.Context, name manifest.Digest) error {
+	return d.read(ctx, name, (*pack.Reader).CheckHeader)
 }
 
 // An absent pack is in no store. People are told so in words: a path in a store means nothing to them.
@@ -61,34 +129,81 @@ type absent struct {
 func (a absent) Error() string { return fmt.Sprintf("pack %.12s is not here", a.name) }
 func (a absent) Unwrap() error { return a.err }
 
-// openCopy opens the pack in the first of the stores whose copy opens.
-func (d *Domain) openCopy(ctx context.Context, name manifest.Digest, stores union) (*pack.Reader, error) {
-	path := manifest.PackName(d.Machine.Machine, name)
+// openCopy opens the pack in the first of the stores whose copy opens. Its size and class are the manifest's, so it takes one read where
+// the copy is, whether the table is wanted or not, unless that is longer than those of other packs.
+func (d *Domain) openCopy(ctx context.Context, p manifest.Pack, stores union, table bool) (*copyOf, *pack.Table, error) {
+	path := manifest.PackName(d.Machine.Machine, p.Name)
 	err := notExist(path)
 	for i, s := range stores {
-		size, serr := s.Size(ctx, path)
+		c := &copyOf{stores: stores[i:], path: path}
+		t, serr := d.openIn(ctx, c, s, p, table)
 		if serr == nil {
-			var r *pack.Reader
-			// What this store can't read, those behind it may.
-			r, serr = pack.Open(at{context.WithoutCancel(ctx), stores[i:], path}, size, d.opts.Keys)
-			if serr = d.judge(r, serr); serr == nil {
-				return r, nil
-			}
+			return c, t, nil
 		}
 		if !errors.Is(serr, fs.ErrNotExist) {
 			err = serr
 		}
 	}
-	return nil, err
+	return nil, nil, err
 }
 
-// TableIn reads the table of a pack that no commit lists yet, from the one store that has it.
-func (d *Domain) TableIn(ctx context.Context, s Store, name manifest.Digest) (*pack.Table, error) {
-	r, err := d.openCopy(ctx, name, union{s})
-	if err != nil {
+// openIn opens the copy that one store has.
+func (d *Domain) openIn(ctx context.Context, c *copyOf, s Store, p manifest.Pack, table bool) (t *pack.Table, err error) {
+	if err := isThere(ctx, s, c.path); err != nil {
 		return nil, err
 	}
-	return r.Table()
+	src := at{ctx, s, c.path}
+	if table {
+		c.reader, t, err = pack.OpenTable(src, p.Size, p.Class, d.opts.Keys, d.expected(p))
+	} else {
+		c.reader, err = pack.Open(src, p.Size, p.Class, d.opts.Keys)
+	}
+	if err = d.judge(c.reader, err); err == nil {
+		d.learn(p, t)
+	}
+	return t, err
+}
+
+// isThere asks a store that is near whether it has an object: a directory can read what was removed while it is open. Of a remote store it
+// isn't asked: that takes a request, and the next one will tell.
+func isThere(ctx context.Context, s Store, name string) error {
+	if Remote(s) {
+		return nil
+	}
+	_, err := s.Size(ctx, name)
+	return err
+}
+
+// expected is how long a pack's table may be: it is in no manifest. As long as none is known, what it is in packs of files of usual sizes;
+// then what it was in the packs so far, and a little more.
+func (d *Domain) expected(p manifest.Pack) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seen := d.tables[p.Class]
+	if seen[1] == 0 {
+		if p.Class == manifest.Catalogue {
+			return p.Size / 32
+		}
+		return p.Size / 1024
+	}
+	return int64(float64(p.Size) / float64(seen[1]) * float64(seen[0]) * 5 / 4)
+}
+
+// learn takes a table into account.
+func (d *Domain) learn(p manifest.Pack, t *pack.Table) {
+	if t == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tables[p.Class][0] += t.Size()
+	d.tables[p.Class][1] += p.Size
+}
+
+// TableIn reads the table of a finished pack that no commit lists yet, from the one store that has it.
+func (d *Domain) TableIn(ctx context.Context, s Store, p manifest.Pack) (*pack.Table, error) {
+	_, t, err := d.openCopy(ctx, p, union{s}, true)
+	return t, err
 }
 
 // judge tells a pack whose wrapped key is damaged from one that the keys at hand are not meant to open.
@@ -112,36 +227,48 @@ func (d *Domain) hasRecovery() bool {
 	return d.proven
 }
 
-// read calls f with the pack's reader and, as long as it meets damage, with those of the other stores' copies.
+// read calls f with the pack's reader and, as long as it meets damage, with those of the copies in the stores behind.
 func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Reader) error) error {
-	r, err := d.Pack(ctx, name)
-	if err == nil {
-		err = f(r)
+	c, err := d.copy(ctx, name)
+	if err != nil {
+		return err
 	}
-	for i := 1; i < len(d.store) && errors.Is(err, pack.ErrDamaged); i++ {
-		if r, oerr := d.openCopy(ctx, name, d.store[i:]); oerr == nil && f(r) == nil {
+	if err = f(c.in(ctx)); !errors.Is(err, pack.ErrDamaged) {
+		return err
+	}
+	if d.shelf != nil && d.shelf.discard(name) {
+		d.forget(name)
+		return d.read(ctx, name, f)
+	}
+	p, _ := d.find(name)
+	for rest := c.stores[1:]; len(rest) > 0; rest = rest[1:] {
+		if c, _, oerr := d.openCopy(ctx, p, rest, false); oerr == nil && f(c.in(ctx)) == nil {
 			return nil
 		}
 	}
 	return err
 }
 
-// tables calls each with the tables of those packs that are of one class, one after the other, and reads
+// atOnce is how many small things are read at once.
+func (d *Domain) atOnce() int {
+	if d.Far() {
+		return 32
+	}
+	return 8
+}
+
+// eachTable calls each with the tables of those packs that are of one class, one after the other, and reads
 // a few ahead. It returns the packs that are not there or whose tables are damaged.
-func (d *Domain) tables(ctx context.Context, packs []manifest.Pack, class manifest.Class, each func(manifest.Digest, *pack.Table) error) (missing []manifest.Digest, err error) {
+func (d *Domain) eachTable(ctx context.Context, packs []manifest.Pack, class manifest.Class, each func(manifest.Digest, *pack.Table) error) (missing []manifest.Digest, err error) {
 	var mu sync.Mutex // one at a time from here on
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(8)
+	g.SetLimit(d.atOnce())
 	for _, p := range packs {
 		if p.Class != class {
 			continue
 		}
 		g.Go(func() error {
-			var t *pack.Table
-			err := d.read(ctx, p.Name, func(r *pack.Reader) (err error) {
-				t, err = r.Table()
-				return err
-			})
+			t, _, err := d.Table(ctx, p.Name)
 			mu.Lock()
 			defer mu.Unlock()
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, pack.ErrDamaged) {
@@ -221,17 +348,24 @@ func (d *Domain) ReadObject(ctx context.Context, name string) ([]byte, error) {
 // maxWhole is the largest pack that Whole reads into memory: four of the catalogue's usual size.
 const maxWhole = 64 << 20
 
-// Whole reads all bytes of a pack from the first store that has it as its name says. fs.ErrNotExist when none has,
+// Whole reads all bytes of a pack from the first store that has it as its name says, each asked once. fs.ErrNotExist when none has,
 // pack.ErrDamaged when what they have is something else, or too large for memory.
 func (d *Domain) Whole(ctx context.Context, p manifest.Pack) ([]byte, error) {
+	if p.Size > maxWhole {
+		return nil, fmt.Errorf("%w: pack %.12s, of %d bytes", pack.ErrDamaged, p.Name, p.Size)
+	}
 	name := manifest.PackName(d.Machine.Machine, p.Name)
 	first := notExist(name)
+	b := make([]byte, p.Size)
 	for _, s := range d.store {
-		b, err := manifest.ReadObject(ctx, s, name, maxWhole)
-		if err == nil && manifest.Sum(b) == p.Name {
+		n, err := 0, isThere(ctx, s, name)
+		if err == nil {
+			n, err = s.ReadAt(ctx, name, b, 0)
+		}
+		if n == len(b) && manifest.Sum(b) == p.Name {
 			return b, nil
 		}
-		if err == nil || errors.Is(err, manifest.ErrFormat) {
+		if n == len(b) || err == nil || errors.Is(err, io.EOF) {
 			err = fmt.Errorf("%w: pack %.12s", pack.ErrDamaged, p.Name)
 		}
 		if errors.Is(first, fs.ErrNotExist) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
@@ -30,12 +31,18 @@ var ErrNoPoint = errors.New("no such recovery point")
 // Points returns all points, oldest first. One whose record can't be read is there
 // with the reason.
 func (d *Domain) Points(ctx context.Context) []Point {
-	var all []Point
-	for _, link := range d.Chain.Links {
-		p := Point{Link: link}
-		p.Point, p.Err = d.record(ctx, link.Manifest)
-		all = append(all, p)
+	all := make([]Point, len(d.Chain.Links))
+	var g errgroup.Group
+	g.SetLimit(d.atOnce())
+	for i, link := range d.Chain.Links {
+		g.Go(func() error {
+			p := Point{Link: link}
+			p.Point, p.Err = d.record(ctx, link.Manifest)
+			all[i] = p
+			return nil
+		})
 	}
+	g.Wait()
 	return all
 }
 
@@ -56,7 +63,7 @@ func (d *Domain) record(ctx context.Context, m *manifest.Manifest) (*catalog.Poi
 	if err != nil {
 		return nil, fmt.Errorf("the point of commit %d: %w", m.Sequence, err)
 	}
-	b, err := d.Load(ctx, ref)
+	b, err := d.load(ctx, ref, 0) // records of many points are read at once, and the rest of their packs is of no use for that
 	if err != nil {
 		return nil, fmt.Errorf("the point of commit %d: %w", m.Sequence, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 )
@@ -27,7 +28,17 @@ type Requests struct {
 	Total, Bytes  int64 // of bytes those of bodies
 	InFlight, Top int   // requests at this moment, and at most
 	By            map[string]int64
-	Names         map[string]int64 // reads of each object
+	Names         map[string]int64 // requests for each object, or prefix
+}
+
+// For counts the requests for objects whose names contain a string.
+func (r *Requests) For(part string) (n int64) {
+	for name, k := range r.Names {
+		if strings.Contains(name, part) {
+			n += k
+		}
+	}
+	return n
 }
 
 // Remote tells readers that a request has its price.
@@ -58,9 +69,7 @@ func (l *Line) request(ctx context.Context, operation, name string) (done func(n
 	}
 	c.Total++
 	c.By[operation]++
-	if operation == "read" {
-		c.Names[name]++
-	}
+	c.Names[name]++
 	c.InFlight++
 	c.Top = max(c.Top, c.InFlight)
 	l.mu.Unlock()

@@ -41,7 +41,7 @@ func TestLineCounts(t *testing.T) {
 	if want := "map[list:1 put:1 read:2 remove:1 size:1]"; fmt.Sprint(got.By) != want || got.Total != 6 || got.Bytes != 10 || got.InFlight != 0 || got.Top != 1 {
 		t.Errorf("%+v", got)
 	}
-	if got.Names[name] != 1 || !l.Remote() {
+	if got.For("/b") != 4 || !l.Remote() {
 		t.Errorf("%v, remote: %v", got.Names, l.Remote())
 	}
 	if l.Reset(); l.Requests().Total != 0 {

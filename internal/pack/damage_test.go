@@ -12,14 +12,14 @@ import (
 func TestDamage(t *testing.T) {
 	for _, class := range both {
 		whole := goldenPack(t, class)
-		want, err := readPack(whole, Keys{Recovery: recoveryKey})
+		want, err := readPack(whole, class, Keys{Recovery: recoveryKey})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for name, keys := range map[string]Keys{"recovery": {Recovery: recoveryKey}, "machine": {Machine: machineKey}, "both": {recoveryKey, machineKey}, "none": {}} {
 			check := func(what string, at int, b []byte) {
 				t.Helper()
-				got, err := readPack(b, keys)
+				got, err := readPack(b, class, keys)
 				if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrKey) {
 					t.Errorf("%s pack, %s key, %s %d: %v", class, name, what, at, err)
 				}
@@ -85,8 +85,13 @@ func TestSwappedParts(t *testing.T) {
 	}
 	b := bytes.Clone(data)
 	b[13] = cata[13]
-	if _, err := readPack(b, Keys{Recovery: recoveryKey}); !errors.Is(err, ErrDamaged) {
-		t.Errorf("a pack under another class: %v", err)
+	for _, class := range both {
+		if _, err := readPack(b, class, Keys{Recovery: recoveryKey}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("a pack under another class, taken for %s: %v", class, err)
+		}
+		if _, err := readPack(data, class, Keys{Recovery: recoveryKey}); (class == manifest.Data) != (err == nil) || err != nil && !errors.Is(err, ErrDamaged) {
+			t.Errorf("a data pack taken for %s: %v", class, err)
+		}
 	}
 
 	// Two frames of the same length exchanged.
@@ -107,10 +112,10 @@ func TestSwappedParts(t *testing.T) {
 	swapped := bytes.Clone(two)
 	copy(swapped[x.Offset:], two[y.Offset:][:y.Sealed])
 	copy(swapped[y.Offset:], two[x.Offset:][:x.Sealed])
-	if _, err := readPack(two, Keys{Recovery: recoveryKey}); err != nil {
+	if _, err := readPack(two, manifest.Data, Keys{Recovery: recoveryKey}); err != nil {
 		t.Error(err)
 	}
-	if _, err := readPack(swapped, Keys{Recovery: recoveryKey}); !errors.Is(err, ErrDamaged) {
+	if _, err := readPack(swapped, manifest.Data, Keys{Recovery: recoveryKey}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("frames exchanged: %v", err)
 	}
 }

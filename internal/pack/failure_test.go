@@ -54,7 +54,7 @@ func failAt(t *testing.T, op string, k int, once bool) {
 		t.Errorf("%d targets are neither committed nor aborted", st.open)
 	}
 	for name, b := range st.packs {
-		if _, err := readPack(b, Keys{Recovery: recoveryKey}); err != nil {
+		if _, err := readPack(b, st.listed[name].Class, Keys{Recovery: recoveryKey}); err != nil {
 			t.Errorf("committed pack %.12s: %v", name, err)
 		}
 	}

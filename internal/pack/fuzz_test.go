@@ -83,8 +83,10 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, keys := range []Keys{{}, {Recovery: recoveryKey}, {Machine: machineKey}} {
-			if _, err := readPack(b, keys); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrKey) {
-				t.Error(err)
+			for _, class := range both {
+				if _, err := readPack(b, class, keys); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrKey) {
+					t.Error(err)
+				}
 			}
 		}
 	})

@@ -116,7 +116,7 @@ func TestGoldenCompressedPack(t *testing.T) {
 
 func checkGolden(t *testing.T, class manifest.Class, b []byte, chunks [][]byte) {
 	t.Helper()
-	found, err := readPack(b, Keys{Recovery: recoveryKey})
+	found, err := readPack(b, class, Keys{Recovery: recoveryKey})
 	if err != nil || len(found) != len(chunks) {
 		t.Fatalf("%s: %d chunks, %v", class, len(found), err)
 	}

@@ -125,12 +125,11 @@ func (s *store) config() Config {
 }
 
 // readPack opens every frame of a pack and returns its chunks by prefix.
-func readPack(b []byte, keys Keys) (map[[16]byte][]byte, error) {
-	r, err := Open(bytes.NewReader(b), int64(len(b)), keys)
-	if err != nil {
-		return nil, err
+func readPack(b []byte, class manifest.Class, keys Keys) (map[[16]byte][]byte, error) {
+	r, table, err := OpenTable(bytes.NewReader(b), int64(len(b)), class, keys, 100)
+	if err == nil {
+		err = r.CheckHeader()
 	}
-	table, err := r.Table()
 	if err != nil {
 		return nil, err
 	}

@@ -25,42 +25,56 @@ type Reader struct {
 	key     *[32]byte // the pack's key; nil when only the table can be read
 }
 
-// tailGuess is enough for the trailer and both wraps, and the table of a small pack.
-const tailGuess = 4096
+// maxTail is the most that comes after a pack's table.
+const maxTail = 2*maxWrap + trailerSize
 
-// Open reads the end of a pack of the given size and unwraps its keys. What the keys can't
-// open fails with ErrKey, a pack that is not well formed with ErrDamaged.
-func Open(r io.ReaderAt, size int64, keys Keys) (*Reader, error) {
-	if size < headerSize+trailerSize || size > MaxPack {
-		return nil, damaged("a pack of %d bytes", size)
+// Open reads the end of a pack of the given class and size, in one read, and unwraps its keys. What the keys can't
+// open fails with ErrKey, a pack that is not well formed with ErrDamaged. That it is of that class is known once its table, or a
+// frame, opens: both are bound to it.
+func Open(r io.ReaderAt, size int64, class manifest.Class, keys Keys) (*Reader, error) {
+	p, _, err := open(r, size, class, keys, 0)
+	return p, err
+}
+
+// OpenTable opens a pack and reads its table: in one read when the table is not longer than expected, else in two.
+func OpenTable(r io.ReaderAt, size int64, class manifest.Class, keys Keys, expected int64) (*Reader, *Table, error) {
+	p, tail, err := open(r, size, class, keys, expected)
+	if err != nil {
+		return nil, nil, err
 	}
-	tail := make([]byte, min(size, tailGuess))
+	t, err := p.readTable(tail)
+	return p, t, err
+}
+
+// open reads the end of a pack, with so many bytes of the table as are expected of it, and returns what it read of these.
+func open(r io.ReaderAt, size int64, class manifest.Class, keys Keys, expected int64) (*Reader, []byte, error) {
+	if size < headerSize+trailerSize || size > MaxPack {
+		return nil, nil, damaged("a pack of %d bytes", size)
+	}
+	tail := make([]byte, min(size, maxTail+min(expected, maxTable)))
 	if err := readFull(r, tail, size-int64(len(tail))); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, err := parseTrailer(tail[len(tail)-trailerSize:], size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if need := t.wrapR + t.wrapM + trailerSize; need > int64(len(tail)) {
-		tail = make([]byte, need)
-		if err := readFull(r, tail, size-need); err != nil {
-			return nil, err
-		}
-	}
-	p := &Reader{r: r, trailer: t}
-	if err := p.readHeader(); err != nil {
-		return nil, err
-	}
-	wraps := tail[int64(len(tail))-trailerSize-t.wrapM-t.wrapR:]
-	return p, p.unwrap(wraps[:t.wrapR], wraps[t.wrapR:t.wrapR+t.wrapM], keys)
+	p := &Reader{Class: class, r: r, header: header(class), trailer: t}
+	tail = tail[:len(tail)-trailerSize]
+	wraps := tail[int64(len(tail))-t.wrapR-t.wrapM:]
+	return p, tail[max(0, t.table-size+int64(len(tail))+trailerSize) : len(tail)-len(wraps)], p.unwrap(wraps[:t.wrapR], wraps[t.wrapR:], keys)
 }
 
-func (p *Reader) readHeader() (err error) {
-	if err := readFull(p.r, p.header[:], 0); err != nil {
+// CheckHeader reads the pack's first bytes and fails with ErrDamaged when they are not what it says of itself elsewhere. Nothing else needs them.
+func (p *Reader) CheckHeader() error {
+	var b [headerSize]byte
+	if err := readFull(p.r, b[:], 0); err != nil {
 		return err
 	}
-	p.Class, err = parseHeader(p.header[:])
+	class, err := parseHeader(b[:])
+	if err == nil && class != p.Class {
+		err = damaged("a %s pack whose header says %s", p.Class, class)
+	}
 	return err
 }
 
@@ -103,14 +117,28 @@ func openWrap(b []byte, id age.Identity) (key [32]byte, err error) {
 	return [32]byte(plain), nil
 }
 
+// From is the reader with another source of the same bytes.
+func (p *Reader) From(r io.ReaderAt) *Reader {
+	q := *p
+	q.r = r
+	return &q
+}
+
 // CanReadFrames tells whether the keys at hand open the pack's frames, not only its table.
 func (p *Reader) CanReadFrames() bool { return p.key != nil }
 
 // Table reads the pack's table.
-func (p *Reader) Table() (*Table, error) {
+func (p *Reader) Table() (*Table, error) { return p.readTable(nil) }
+
+// readTable reads the table but for its end, which is at hand, and opens it.
+func (p *Reader) readTable(end []byte) (*Table, error) {
 	sealed := make([]byte, p.trailer.tableLen)
-	if err := readFull(p.r, sealed, p.trailer.table); err != nil {
-		return nil, err
+	rest := sealed[:len(sealed)-len(end)]
+	copy(sealed[len(rest):], end)
+	if len(rest) > 0 {
+		if err := readFull(p.r, rest, p.trailer.table); err != nil {
+			return nil, err
+		}
 	}
 	plain, err := newAEAD(p.table).Open(sealed[:0], tableNonce[:], sealed, p.header[:])
 	if err != nil {
@@ -143,6 +171,9 @@ func (p *Reader) Frame(d *Decoder, f Frame, dst []byte) ([]byte, error) {
 	}
 	return p.OpenFrame(d, f, sealed, dst)
 }
+
+// Sealed reads what the pack has from off on, as it is stored; a pack that ends before is damaged.
+func (p *Reader) Sealed(b []byte, off int64) error { return readFull(p.r, b, off) }
 
 // OpenFrame is Frame for sealed bytes that have been read already; it overwrites them.
 func (p *Reader) OpenFrame(d *Decoder, f Frame, sealed, dst []byte) ([]byte, error) {

@@ -31,7 +31,7 @@ func TestKeys(t *testing.T) {
 		{"none", Keys{}, manifest.Catalogue, false, false},
 	} {
 		b := goldenPack(t, test.class)
-		r, err := Open(bytes.NewReader(b), int64(len(b)), test.keys)
+		r, err := Open(bytes.NewReader(b), int64(len(b)), test.class, test.keys)
 		if (err == nil) != test.table || err != nil && !errors.Is(err, ErrKey) {
 			t.Errorf("%s: opening a %s pack: %v", test.name, test.class, err)
 		}
@@ -57,7 +57,7 @@ func TestKeys(t *testing.T) {
 // A frame's line that is not true, as an old index may have it, is damage and nothing worse.
 func TestFrameLines(t *testing.T) {
 	b := goldenPack(t, manifest.Data)
-	r, err := Open(bytes.NewReader(b), int64(len(b)), Keys{Recovery: recoveryKey})
+	r, err := Open(bytes.NewReader(b), int64(len(b)), manifest.Data, Keys{Recovery: recoveryKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestUnreadableSource(t *testing.T) {
 	for _, test := range []struct {
 		err, want error
 	}{{fs.ErrPermission, fs.ErrPermission}, {fs.ErrNotExist, fs.ErrNotExist}, {io.EOF, ErrDamaged}, {nil, ErrDamaged}} {
-		for k := range 4 {
+		for k := range 3 {
 			src := &failing{b: b, left: k, err: test.err}
 			err := readAll(src, int64(len(b)))
 			if !errors.Is(err, test.want) || test.want != ErrDamaged && errors.Is(err, ErrDamaged) {
@@ -113,7 +113,7 @@ func TestUnreadableSource(t *testing.T) {
 }
 
 func readAll(src io.ReaderAt, size int64) error {
-	r, err := Open(src, size, Keys{Recovery: recoveryKey})
+	r, err := Open(src, size, manifest.Data, Keys{Recovery: recoveryKey})
 	if err != nil {
 		return err
 	}
@@ -141,4 +141,60 @@ func (f *failing) ReadAt(p []byte, off int64) (int, error) {
 		return len(p) / 2, f.err
 	}
 	return bytes.NewReader(f.b).ReadAt(p, off)
+}
+
+// A pack is opened by one read, and its table comes with it if it is no longer than expected, else by one more of what is missing.
+func TestReads(t *testing.T) {
+	b, want := store1(t, manifest.Data, func(s *Stream) {
+		for i := range 3000 {
+			s.Add(noise(uint64(i), 50))
+		}
+	})
+	size := int64(len(b))
+	parsed, err := parseTrailer(b[size-trailerSize:], size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := size - parsed.table - parsed.tableLen
+	for _, test := range []struct {
+		expected    int64
+		reads, more int64
+	}{
+		{0, 2, parsed.tableLen + after - maxTail},
+		{10_000, 2, parsed.tableLen + after - maxTail - 10_000},
+		{parsed.tableLen + after - maxTail, 1, 0},
+		{parsed.tableLen, 1, 0},
+		{parsed.tableLen + 100, 1, 0},
+		{size, 1, 0},
+		{1 << 40, 1, 0},
+	} {
+		src := &counted{b: b}
+		r, table, err := OpenTable(src, size, manifest.Data, Keys{Machine: machineKey}, test.expected)
+		if err != nil || !bytes.Equal(table.b, want.b) || src.reads != test.reads {
+			t.Errorf("expecting %d of %d bytes: %d reads, not %d, %v", test.expected, parsed.tableLen, src.reads, test.reads, err)
+		}
+		if n := min(size, maxTail+test.expected) + test.more; src.bytes != n {
+			t.Errorf("expecting %d of %d bytes: %d read, not %d", test.expected, parsed.tableLen, src.bytes, n)
+		}
+		if again, err := r.Table(); err != nil || !bytes.Equal(again.b, want.b) {
+			t.Errorf("the table again: %v", err)
+		}
+	}
+	src := &counted{b: b}
+	if _, err := Open(src, size, manifest.Data, Keys{Machine: machineKey}); err != nil || src.reads != 1 || src.bytes != maxTail {
+		t.Errorf("%d reads of %d bytes, %v", src.reads, src.bytes, err)
+	}
+}
+
+// counted counts reads.
+type counted struct {
+	b            []byte
+	reads, bytes int64
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	n, err := bytes.NewReader(c.b).ReadAt(p, off)
+	c.reads++
+	c.bytes += int64(n)
+	return n, err
 }

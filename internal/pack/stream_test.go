@@ -82,7 +82,7 @@ func TestReserveAndTake(t *testing.T) {
 			start += c.Length
 		}
 	}
-	found, err := readPack(b, Keys{Recovery: recoveryKey})
+	found, err := readPack(b, manifest.Data, Keys{Recovery: recoveryKey})
 	h := NewHasher(dedupeKey)
 	for i, b := range want {
 		if !bytes.Equal(found[h.Sum(b).Prefix()], b) {
@@ -112,7 +112,7 @@ func TestTinyChunks(t *testing.T) {
 	if total != n+256 || frames < 3 {
 		t.Errorf("%d chunks in %d frames", total, frames)
 	}
-	found, err := readPack(b, Keys{Recovery: recoveryKey})
+	found, err := readPack(b, manifest.Data, Keys{Recovery: recoveryKey})
 	if err != nil || len(found) != n+256 {
 		t.Errorf("%d chunks came back, %v", len(found), err)
 	}
@@ -159,7 +159,7 @@ func TestChunkSizes(t *testing.T) {
 			if (err == nil) != test.ok {
 				t.Errorf("%s: adding %d bytes: %v", test.class, test.n, err)
 			}
-			found, rerr := readPack(b, Keys{Recovery: recoveryKey})
+			found, rerr := readPack(b, test.class, Keys{Recovery: recoveryKey})
 			if rerr != nil || test.ok && !bytes.Equal(found[NewHasher(dedupeKey).Sum(c).Prefix()], c) {
 				t.Errorf("%s: %d bytes do not come back: %v", test.class, test.n, rerr)
 			}

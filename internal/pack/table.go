@@ -103,6 +103,9 @@ func (t *Table) All() iter.Seq2[Frame, []Chunk] {
 	}
 }
 
+// Size is how many bytes the table takes in its pack.
+func (t *Table) Size() int64 { return int64(len(t.b)) + binary.MaxVarintLen16 + tagSize }
+
 // Has tells whether the table lists a chunk of that prefix.
 func (t *Table) Has(prefix [16]byte) bool {
 	for _, chunks := range t.All() {

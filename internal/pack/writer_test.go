@@ -101,7 +101,7 @@ func TestRoundTrip(t *testing.T) {
 		if f.Pack != st.listed[f.Name] {
 			t.Errorf("told of %+v, committed %+v", f.Pack, st.listed[f.Name])
 		}
-		chunks, err := readPack(st.packs[f.Name], Keys{Recovery: recoveryKey})
+		chunks, err := readPack(st.packs[f.Name], f.Class, Keys{Recovery: recoveryKey})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,10 +69,9 @@ func (c *check) chosen() []manifest.Pack {
 // feed opens a pack and makes jobs of its frames.
 func (c *check) feed(ctx context.Context, p manifest.Pack, jobs chan<- frameJob) error {
 	defer c.opts.Progress.Bytes.Add(p.Size)
-	r, err := c.d.Pack(ctx, p.Name)
-	var t *pack.Table
+	t, readable, err := c.d.Table(ctx, p.Name)
 	if err == nil {
-		t, err = r.Table()
+		err = c.d.CheckHeader(ctx, p.Name)
 	}
 	switch {
 	case isMissing(err):
@@ -82,7 +81,7 @@ func (c *check) feed(ctx context.Context, p manifest.Pack, jobs chan<- frameJob)
 		return nil
 	case err != nil:
 		return err
-	case !r.CanReadFrames():
+	case !readable:
 		return fmt.Errorf("pack %.12s: %w", p.Name, pack.ErrKey)
 	}
 	c.mu.Lock()

@@ -135,7 +135,7 @@ func (m *Memory) Chunk(class manifest.Class, id pack.ID) ([]byte, error) {
 	frame, ok := m.frames[frameOf{at.pack, at.frame.Number}]
 	if !ok {
 		b := m.packs[at.pack]
-		r, err := pack.Open(bytes.NewReader(b), int64(len(b)), m.Keys)
+		r, err := pack.Open(bytes.NewReader(b), int64(len(b)), class, m.Keys)
 		if err != nil {
 			return nil, err
 		}
