@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"waybill/internal/catalog"
+	"waybill/internal/domain"
 	"waybill/internal/pack"
 	"waybill/internal/pack/index"
 )
@@ -114,22 +115,39 @@ type queue struct {
 	current *batch
 }
 
-// next waits for a job; nil when there are no more.
-func (q *queue) next(ctx context.Context) (*batch, job, error) {
+// A load is what a worker is given: jobs of one batch. None when there are no more.
+type load struct {
+	batch   *batch
+	jobs    []job
+	fetched *domain.Fetched // the frames of the jobs, when they were read ahead
+}
+
+// next waits for a load of one job.
+func (q *queue) next(ctx context.Context) (load, error) {
+	return q.take(ctx, func(*batch, *job) bool { return false })
+}
+
+// take waits for a load of one job, and of those behind it as long as all fit.
+func (q *queue) take(ctx context.Context, fits func(*batch, *job) bool) (load, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.current == nil || len(q.current.jobs) == 0 {
 		select {
 		case <-ctx.Done():
-			return nil, job{}, ctx.Err()
+			return load{}, ctx.Err()
 		case b, ok := <-q.batches:
 			if !ok {
-				return nil, job{}, ctx.Err()
+				return load{}, ctx.Err()
 			}
 			q.current = b
 		}
 	}
-	j := q.current.jobs[0]
-	q.current.jobs = q.current.jobs[1:]
-	return q.current, j, ctx.Err()
+	jobs, n := q.current.jobs, 1
+	if fits(q.current, &jobs[0]) {
+		for n < len(jobs) && fits(q.current, &jobs[n]) {
+			n++
+		}
+	}
+	q.current.jobs = jobs[n:]
+	return load{batch: q.current, jobs: jobs[:n]}, ctx.Err()
 }

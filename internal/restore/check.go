@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -67,6 +68,12 @@ func Check(ctx context.Context, d *domain.Domain, points []domain.Point, opts Ch
 	var err error
 	if c.report.Missing, err = d.Rebuild(ctx); err != nil {
 		return nil, err
+	}
+	if len(points) > 0 {
+		newest := slices.MaxFunc(points, func(a, b domain.Point) int { return a.Manifest.Sequence - b.Manifest.Sequence })
+		if err := d.Gather(ctx, &newest); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.run(ctx); err != nil {
 		return &c.report, err

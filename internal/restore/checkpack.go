@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"waybill/internal/domain"
 	"waybill/internal/pack"
 	"waybill/internal/pack/index"
 	"waybill/manifest"
@@ -20,26 +21,37 @@ type frameJob struct {
 	chunks []pack.Chunk
 }
 
-// packs reads pack after pack in order of their place, several frames at once.
+// frameJobs are those of neighbouring frames that are read together: one, or over a network as many as fit a stretch.
+type frameJobs struct {
+	jobs    []frameJob
+	stretch domain.Stretch // empty when each frame is read by itself
+}
+
+// packs reads pack after pack in order of their place, several frames at once. Over a network several packs are opened at once, too, and
+// stretches of them fetched.
 func (c *check) packs(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	jobs := make(chan frameJob, 2*c.opts.Workers)
+	feeders, readers := 1, c.opts.Workers
+	if c.d.Far() {
+		feeders, readers = 8, max(readers, fetchers)
+	}
+	jobs := make(chan frameJobs, 2*c.opts.Workers)
 	g.Go(func() error {
 		defer close(jobs)
+		feed, within := errgroup.WithContext(ctx)
+		feed.SetLimit(feeders)
 		for _, p := range c.chosen() {
-			if err := c.feed(ctx, p, jobs); err != nil {
-				return err
-			}
+			feed.Go(func() error { return c.feed(within, p, jobs) })
 		}
-		return nil
+		return feed.Wait()
 	})
-	for range c.opts.Workers {
+	for range readers {
 		g.Go(func() error {
 			hasher := pack.NewHasher(c.opts.Dedupe)
 			var buf []byte
 			for j := range jobs {
 				var err error
-				if buf, err = c.frame(ctx, hasher, j, buf); err != nil {
+				if buf, err = c.frames(ctx, hasher, j, buf); err != nil {
 					return err
 				}
 			}
@@ -67,7 +79,7 @@ func (c *check) chosen() []manifest.Pack {
 }
 
 // feed opens a pack and makes jobs of its frames.
-func (c *check) feed(ctx context.Context, p manifest.Pack, jobs chan<- frameJob) error {
+func (c *check) feed(ctx context.Context, p manifest.Pack, jobs chan<- frameJobs) error {
 	defer c.opts.Progress.Bytes.Add(p.Size)
 	t, readable, err := c.d.Table(ctx, p.Name)
 	if err == nil {
@@ -87,23 +99,60 @@ func (c *check) feed(ctx context.Context, p manifest.Pack, jobs chan<- frameJob)
 	c.mu.Lock()
 	c.report.Packs++
 	c.mu.Unlock()
+	var next frameJobs
+	send := func() error {
+		if len(next.jobs) == 0 {
+			return nil
+		}
+		select {
+		case jobs <- next:
+			next = frameJobs{}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	for f, chunks := range t.All() {
 		if c.opts.Reachable && !c.needed[p.Name].has(f.Number) {
 			continue
 		}
 		loc := index.Loc{Pack: p.Name, Frame: f.Number, Offset: f.Offset, Sealed: f.Sealed, Plain: f.Plain, Method: f.Method}
-		select {
-		case jobs <- frameJob{loc, slices.Clone(chunks)}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if !c.d.Far() || !next.stretch.Extend(loc) {
+			if err := send(); err != nil {
+				return err
+			}
+			if c.d.Far() {
+				next.stretch.Extend(loc)
+			}
+		}
+		next.jobs = append(next.jobs, frameJob{loc, slices.Clone(chunks)})
+	}
+	return send()
+}
+
+// frames opens frames that are read together. It returns its buffer.
+func (c *check) frames(ctx context.Context, hasher *pack.Hasher, js frameJobs, buf []byte) ([]byte, error) {
+	from := domain.Frames(c.d)
+	if !js.stretch.IsEmpty() {
+		fetched, err := c.d.Fetch(ctx, js.stretch)
+		if err != nil {
+			return buf, err
+		}
+		defer fetched.Release()
+		from = fetched
+	}
+	for _, j := range js.jobs {
+		var err error
+		if buf, err = c.frame(ctx, from, hasher, j, buf); err != nil {
+			return buf, err
 		}
 	}
-	return nil
+	return buf, nil
 }
 
 // frame opens a frame and hashes its chunks. It returns its buffer.
-func (c *check) frame(ctx context.Context, hasher *pack.Hasher, j frameJob, buf []byte) ([]byte, error) {
-	plain, err := c.d.Frame(ctx, j.loc, buf)
+func (c *check) frame(ctx context.Context, from domain.Frames, hasher *pack.Hasher, j frameJob, buf []byte) ([]byte, error) {
+	plain, err := from.Frame(ctx, j.loc, buf)
 	if isDamage(err) {
 		c.damaged(j.loc.Pack, func(b *badPack) { b.frames[j.loc.Frame] = true }, err)
 		return buf, nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"waybill/internal/domain"
+	"waybill/internal/fault"
 	"waybill/internal/pack"
 	"waybill/internal/pack/index"
 	"waybill/internal/restore"
@@ -83,6 +84,12 @@ func paths(list []restore.Problem) (all []string) {
 	return all
 }
 
+// nearAndFar runs a test with a vault that is at hand, and with one at the far end of a wire.
+func nearAndFar(t *testing.T, name string, f func(t *testing.T, far bool)) {
+	t.Run(name, func(t *testing.T) { f(t, false) })
+	t.Run(name+", far", func(t *testing.T) { f(t, true) })
+}
+
 func TestDamagedPacksCostOnlyWhatIsInThem(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, path string){
 		"a frame":   func(t *testing.T, path string) { flip(t, path, 1000) },
@@ -90,8 +97,11 @@ func TestDamagedPacksCostOnlyWhatIsInThem(t *testing.T) {
 		"the end":   func(t *testing.T, path string) { st, _ := os.Stat(path); os.Truncate(path, st.Size()-10) },
 		"all of it": func(t *testing.T, path string) { os.Remove(path) },
 	} {
-		t.Run(name, func(t *testing.T) {
+		nearAndFar(t, name, func(t *testing.T, far bool) {
 			m, src, saved := spread(t)
+			if far {
+				m.line = &fault.Line{Inner: m.vault}
+			}
 			path := dataPack(t, m, saved)
 			intact, _ := os.ReadFile(path)
 			harm(t, path)

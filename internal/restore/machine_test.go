@@ -15,6 +15,7 @@ import (
 	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/domain"
+	"waybill/internal/fault"
 	"waybill/internal/pack"
 	"waybill/internal/pack/cut"
 	"waybill/internal/restore"
@@ -33,6 +34,7 @@ type machine struct {
 	writer save.Writer
 	keys   pack.Keys
 	change func(*save.Config)
+	line   *fault.Line // by which the vault is read; nil: it is at hand
 }
 
 func newMachine(t testing.TB) *machine {
@@ -80,7 +82,11 @@ func (m *machine) open(fresh bool) *domain.Domain {
 	if fresh {
 		opts.IndexDir = ""
 	}
-	d, err := domain.Open(m.Context(), []domain.Store{m.vault}, m.doc, opts)
+	var store domain.Store = m.vault
+	if m.line != nil {
+		store = m.line
+	}
+	d, err := domain.Open(m.Context(), []domain.Store{store}, m.doc, opts)
 	if err != nil {
 		m.Fatal(err)
 	}

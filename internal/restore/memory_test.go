@@ -49,6 +49,12 @@ func (m *memory) Load(_ context.Context, id pack.ID) ([]byte, error) {
 	return nil, fmt.Errorf("%w: no such node", pack.ErrDamaged)
 }
 
+func (m *memory) Far() bool                                   { return false }
+func (m *memory) Gather(context.Context, *domain.Point) error { return nil }
+func (m *memory) Fetch(context.Context, domain.Stretch) (*domain.Fetched, error) {
+	return nil, errors.New("it is in memory")
+}
+
 func (m *memory) CoverData(context.Context) ([]manifest.Digest, error) { return nil, nil }
 func (m *memory) Rebuild(context.Context) ([]manifest.Digest, error)   { return nil, nil }
 

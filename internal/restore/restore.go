@@ -11,7 +11,7 @@
 // A planner walks the catalogue, makes the directories, and collects entries into batches of
 // bounded size, so that a restore of any size is never planned as a whole. A batch sorts the chunks its files need by
 // pack and frame; workers read each frame once, verify every chunk by its hash, and write to
-// wherever the batch wants it. A file that lies in one frame is made in one go; a larger
+// wherever the batch wants it. Over a network, neighbouring frames are fetched together, and many such stretches at once, ahead of the workers. A file that lies in one frame is made in one go; a larger
 // one is filled out of order and finished by whoever brings its last piece. Holes stay holes.
 //
 // # Never outside, never half
@@ -66,10 +66,13 @@ import (
 // A Source is what is restored from: the methods of [domain.Domain] that it takes.
 type Source interface {
 	catalog.Loader
+	domain.Frames
+	Far() bool // over a network: frames are to be fetched in stretches
+	Gather(ctx context.Context, p *domain.Point) error
+	Fetch(ctx context.Context, s domain.Stretch) (*domain.Fetched, error)
 	CoverData(ctx context.Context) (missing []manifest.Digest, err error)
 	Rebuild(ctx context.Context) (missing []manifest.Digest, err error)
 	Locate(id pack.ID) (index.Loc, bool)
-	Frame(ctx context.Context, loc index.Loc, dst []byte) ([]byte, error)
 	Chunk(id pack.ID, frame []byte, loc index.Loc) ([]byte, error)
 }
 
@@ -151,6 +154,11 @@ func (r *run) prepare(ctx context.Context) (err error) {
 	if r.report.Missing, err = r.src.CoverData(ctx); err != nil {
 		return err
 	}
+	if r.selected.all() {
+		if err := r.src.Gather(ctx, r.point); err != nil {
+			return err
+		}
+	}
 	if r.opts.Conflict == Fail {
 		return r.lookAhead(ctx)
 	}
@@ -161,13 +169,17 @@ func (r *run) prepare(ctx context.Context) (err error) {
 func (r *run) all(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	q := &queue{batches: make(chan *batch)}
+	next := q.next
+	if r.src.Far() {
+		next = r.ahead(ctx, g, q)
+	}
 	g.Go(func() error {
 		defer close(q.batches)
 		return newPlanner(r, q).plan(ctx)
 	})
 	for range r.opts.Workers {
 		w := &worker{run: r, ctx: ctx, checked: map[uint32]bool{}}
-		g.Go(func() error { return w.work(q) })
+		g.Go(func() error { return w.work(next) })
 	}
 	return g.Wait()
 }

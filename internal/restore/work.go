@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"waybill/internal/catalog"
+	"waybill/internal/domain"
 )
 
 // A worker opens frames and makes entries. Its fields are its own.
@@ -23,14 +24,30 @@ type part struct {
 }
 
 // work does jobs until there are no more.
-func (w *worker) work(q *queue) error {
+func (w *worker) work(next func(context.Context) (load, error)) error {
 	for {
-		b, j, err := q.next(w.ctx)
-		if b == nil || err != nil {
+		l, err := next(w.ctx)
+		if l.batch == nil || err != nil {
+			l.release()
 			return err
 		}
+		if err := w.do(l); err != nil {
+			return err
+		}
+	}
+}
+
+// do does the jobs of a load.
+func (w *worker) do(l load) error {
+	defer l.release()
+	b, frames := l.batch, domain.Frames(w.src)
+	if l.fetched != nil {
+		frames = l.fetched
+	}
+	for _, j := range l.jobs {
+		err := error(nil)
 		if j.frame {
-			err = w.frame(b, b.refs[j.from:j.to])
+			err = w.frame(frames, b, b.refs[j.from:j.to])
 		} else {
 			err = w.make(b, b.plain[j.from:j.to])
 		}
@@ -38,6 +55,7 @@ func (w *worker) work(q *queue) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // make makes items that need no chunk.
@@ -55,8 +73,8 @@ func (w *worker) make(b *batch, items []int32) error {
 }
 
 // frame opens a frame and gives every item what it wants of it.
-func (w *worker) frame(b *batch, refs []ref) error {
-	plain, err := w.src.Frame(w.ctx, refs[0].loc, w.plain)
+func (w *worker) frame(frames domain.Frames, b *batch, refs []ref) error {
+	plain, err := frames.Frame(w.ctx, refs[0].loc, w.plain)
 	if err != nil && !isDamage(err) {
 		return err
 	}
