@@ -22,6 +22,12 @@ type limited struct {
 	up, down *rate.Limiter
 }
 
+// Remote tells whether the store beneath says that it is far.
+func (l *limited) Remote() bool {
+	r, ok := l.Store.(interface{ Remote() bool })
+	return ok && r.Remote()
+}
+
 // Put implements Store.
 func (l *limited) Put(ctx context.Context, name string, body io.ReadSeeker) error {
 	if l.up != nil {

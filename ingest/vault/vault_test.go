@@ -17,6 +17,7 @@ import (
 	"waybill/ingest/vault"
 	"waybill/ingest/vault/vaulttest"
 	"waybill/internal/durable"
+	"waybill/internal/fault"
 )
 
 func open(t *testing.T, dir string) *vault.Dir {
@@ -119,5 +120,18 @@ func TestFull(t *testing.T) {
 	}
 	if err := put("a/2", 100_000); err != nil {
 		t.Errorf("once there is room: %v", err)
+	}
+}
+
+// A limit does not hide that a store is far.
+func TestLimitedRemote(t *testing.T) {
+	for _, far := range []bool{true, false} {
+		s := vault.Limit(&fault.Line{Inner: open(t, t.TempDir()), Near: !far}, nil, nil)
+		if r, ok := s.(interface{ Remote() bool }); !ok || r.Remote() != far {
+			t.Errorf("far: %v", far)
+		}
+	}
+	if s := vault.Limit(open(t, t.TempDir()), nil, nil); s.(interface{ Remote() bool }).Remote() {
+		t.Error("a directory is far")
 	}
 }
