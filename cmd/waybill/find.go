@@ -51,7 +51,7 @@ func (a *app) find(ctx context.Context, point, pattern, below string, f *readFla
 	}
 	whole := bytes.ContainsRune([]byte(pattern), '/')
 	found := 0
-	err = catalog.Walk(ctx, r, top, bytes.TrimSuffix(full, []byte("/")), func(at []byte, e catalog.Entry) (bool, error) {
+	err = r.walk(ctx, p, top, full, func(at []byte, e catalog.Entry) (bool, error) {
 		name := string(e.Name)
 		if whole {
 			name = string(at)

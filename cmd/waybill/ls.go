@@ -54,5 +54,8 @@ func (a *app) ls(ctx context.Context, point, path string, recursive bool, f *rea
 		_, err := show(full, top)
 		return err
 	}
+	if recursive {
+		return r.walk(ctx, p, top, full, show)
+	}
 	return catalog.Walk(ctx, r, top, bytes.TrimSuffix(full, []byte("/")), show)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"waybill/cmd/internal/place"
+	"waybill/internal/catalog"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/durable"
@@ -25,6 +27,7 @@ type readFlags struct {
 	credentials string
 	machine     string
 	secret      secret
+	check       bool // what is read is to be checked: catalogue packs that were kept from earlier are not taken
 }
 
 func (r *readFlags) flags(f *pflag.FlagSet) {
@@ -152,6 +155,9 @@ func (a *app) openOwn(ctx context.Context, r *reading, f *readFlags, contents bo
 	}
 	if err := s.Lock(); err == nil {
 		opts.IndexDir = s.IndexDir()
+		if !f.check {
+			opts.ShelfDir = s.ShelfDir()
+		}
 	} else if !errors.Is(err, machine.ErrBusy) {
 		return err
 	} else {
@@ -191,6 +197,17 @@ func openPacks(s *machine.State) (tree, error) {
 	}
 	d, err := durable.Open(s.PacksDir())
 	return tree{d}, err
+}
+
+// walk is catalog.Walk of what lookUp found in a point. When that is all of it, all of the catalogue is fetched first.
+func (r *reading) walk(ctx context.Context, p *domain.Point, top catalog.Entry, path []byte, f func([]byte, catalog.Entry) (bool, error)) error {
+	prefix := bytes.TrimSuffix(path, []byte("/"))
+	if len(prefix) == 0 {
+		if err := r.Gather(ctx, p); err != nil {
+			return err
+		}
+	}
+	return catalog.Walk(ctx, r, top, prefix, f)
 }
 
 // point resolves what the user calls a recovery point.

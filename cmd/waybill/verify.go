@@ -46,6 +46,7 @@ Of a recovery point it checks that it would restore, all of it, without writing 
 }
 
 func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
+	f.read.check = true
 	if !isTree(what[0]) && len(what) == 1 {
 		return a.verifyPoint(ctx, what[0], f)
 	}

@@ -99,7 +99,7 @@ func (w *writing) open(ctx context.Context, more ...tree) (err error) {
 	}
 	s := w.state
 	w.Domain, err = domain.Open(ctx, stores, s.Machine, domain.Options{
-		Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey(), IndexDir: s.IndexDir()})
+		Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey(), IndexDir: s.IndexDir(), ShelfDir: s.ShelfDir()})
 	if err != nil {
 		return fmt.Errorf("reading this machine's chain: %w", err)
 	}

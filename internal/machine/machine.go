@@ -13,6 +13,7 @@
 //	cache/index        the chunk index; may be deleted at any time
 //	cache/packs        a tree of the machine's own catalogue packs and commits: what incrementals begin from until
 //	                   a seed has arrived in the vault, and not needed after
+//	cache/shelf        catalogue packs that were read from a vault over a network; may be deleted at any time
 //
 // The package neither decides what a commit holds nor reads passphrases. A state is
 // enough to back up and to browse, not to read file contents back: that takes the
@@ -153,6 +154,9 @@ func (s *State) Dir() string { return s.files.Path() }
 
 // IndexDir is where the chunk index is kept.
 func (s *State) IndexDir() string { return s.path("cache/index") }
+
+// ShelfDir is where catalogue packs are kept that came over a network.
+func (s *State) ShelfDir() string { return s.path("cache/shelf") }
 
 // PacksDir is where the machine's own catalogue packs and commits are kept, under their names in the tree.
 func (s *State) PacksDir() string { return s.path("cache/packs") }
