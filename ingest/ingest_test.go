@@ -498,7 +498,7 @@ func TestVerifySealed(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	w.flip(filepath.Join(d.Path(), filepath.FromSlash(manifest.MachineKeyName(machineID))))
-	w.must(os.Remove(filepath.Join(d.Path(), filepath.FromSlash(manifest.RecoveryName))))
+	w.must(d.Remove(t.Context(), manifest.RecoveryName))
 	var damaged *DamagedError
 	if _, err := Verify(t.Context(), w.sources(1)[0], Options{}); !errors.As(err, &damaged) || len(damaged.Damaged) != 2 {
 		t.Errorf("changed keys: %v", err)

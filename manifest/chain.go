@@ -44,9 +44,6 @@ func (c *Chain) Lost() map[Digest]bool {
 	return lost
 }
 
-// maxMissing is the widest gap between two commits. It bounds what a false number can cost.
-const maxMissing = 1 << 20
-
 // ReadChain reads all manifests of a machine that are there, verifies each signature under the machine's
 // key, and each link to the one before. That some are not there is no error: a seed may still be
 // on its way. Neither is a signature without a manifest: its commit was never completed.
@@ -54,73 +51,38 @@ const maxMissing = 1 << 20
 // When some manifests are bad, the chain holds all others, the bad ones count as missing, and the error joins what is wrong
 // with each: ErrSignature, ErrFormat, or ErrChain for two that don't fit each other.
 func ReadChain(ctx context.Context, r Reader, m *Machine) (Chain, error) {
-	var c Chain
-	var seqs []int
-	err := r.List(ctx, ManifestsPrefix(m.Machine), func(name string, _ int64) error {
-		if _, seq, ok := ParseManifestName(name); ok {
-			seqs = append(seqs, seq)
-		}
-		return nil
-	})
-	if err != nil {
-		return c, fmt.Errorf("listing manifests of machine %s: %w", m.Machine, err)
-	}
-	var bad []error
-	for _, seq := range seqs {
-		link, err := readLink(ctx, r, m, seq)
-		if ctx.Err() != nil {
-			return c, ctx.Err()
-		}
-		if err == nil {
-			err = c.append(link)
-		}
-		if err != nil {
-			bad = append(bad, fmt.Errorf("manifest %d: %w", seq, err))
-		}
-	}
-	return c, errors.Join(bad...)
+	return Reading{}.Chain(ctx, r, m)
 }
 
-// append adds a link whose number is higher than all before.
-func (c *Chain) append(l Link) error {
-	next, seq := 1, l.Manifest.Sequence
-	if last := c.Last(); last != nil {
-		next = last.Manifest.Sequence + 1
-		if next == seq && last.Digest != l.Manifest.Previous {
-			return fmt.Errorf("%w: it does not follow on manifest %d", ErrChain, seq-1)
-		}
+// A growing chain is one that is being read.
+type growing struct {
+	Chain
+	next int // the number after the last one that was there
+}
+
+// maxMissing is the widest gap between two commits. It bounds what a false number can cost.
+const maxMissing = 1 << 20
+
+// add adds a link whose number is higher than all before.
+func (c *growing) add(l Link) error {
+	seq := l.Manifest.Sequence
+	if last := c.Last(); last != nil && last.Manifest.Sequence == seq-1 && last.Digest != l.Manifest.Previous {
+		return fmt.Errorf("%w: it does not follow on manifest %d", ErrChain, seq-1)
 	}
-	if seq-next > maxMissing {
-		return fmt.Errorf("%w: %d manifests are missing before it", ErrFormat, seq-next)
+	if seq-c.next > maxMissing {
+		return fmt.Errorf("%w: %d manifests are missing before it", ErrFormat, seq-c.next)
 	}
-	for ; next < seq; next++ {
-		c.Missing = append(c.Missing, next)
-	}
+	c.skip(seq)
 	c.Links = append(c.Links, l)
 	return nil
 }
 
-// readLink reads one manifest. Its signature is verified before anything in it is believed.
-func readLink(ctx context.Context, r Reader, machine *Machine, seq int) (l Link, err error) {
-	b, err := ReadObject(ctx, r, ManifestName(machine.Machine, seq), MaxManifest)
-	if err != nil {
-		return l, err
+// skip goes on behind a number, and notes those before it that are missing.
+func (c *growing) skip(seq int) {
+	for ; c.next < seq; c.next++ {
+		c.Missing = append(c.Missing, c.next)
 	}
-	l.Digest = Sum(b)
-	sig, err := readSignature(ctx, r, SignatureName(machine.Machine, seq, l.Digest))
-	if err == nil {
-		err = Verify(machine.SigningKey, b, sig)
-	}
-	if err == nil {
-		l.Manifest, err = Parse(b)
-	}
-	if err != nil {
-		return l, err
-	}
-	if m := l.Manifest; m.Machine != machine.Machine || m.Vault != machine.Vault || m.Sequence != seq {
-		return l, fmt.Errorf("%w: it is manifest %d of machine %s in vault %s", ErrFormat, m.Sequence, m.Machine, m.Vault)
-	}
-	return l, nil
+	c.next = seq + 1
 }
 
 func readSignature(ctx context.Context, r Reader, name string) ([]byte, error) {

@@ -44,7 +44,7 @@ func (r tree) List(_ context.Context, prefix string, each func(string, int64) er
 }
 
 // domain is a vault with one machine and n commits.
-func domain(t *testing.T, n int) (tree, *Machine, *Signer) {
+func domain(t testing.TB, n int) (tree, *Machine, *Signer) {
 	t.Helper()
 	s := testSigner(t)
 	r := tree{}
@@ -70,7 +70,7 @@ func domain(t *testing.T, n int) (tree, *Machine, *Signer) {
 }
 
 // add commits m.
-func (r tree) add(t *testing.T, s *Signer, m *Manifest) Digest {
+func (r tree) add(t testing.TB, s *Signer, m *Manifest) Digest {
 	t.Helper()
 	b, err := m.Encode()
 	if err != nil {
@@ -193,7 +193,7 @@ func (r short) Size(ctx context.Context, name string) (int64, error) {
 }
 
 func TestReadObjectShort(t *testing.T) {
-	if _, err := ReadObject(t.Context(), short{tree{"x": []byte("abc")}}, "x", 100); !errors.Is(err, ErrFormat) {
+	if _, err := ReadObject(t.Context(), short{tree{"x": make([]byte, 2*probe)}}, "x", 100<<10); !errors.Is(err, ErrFormat) {
 		t.Errorf("an object that ends early: %v", err)
 	}
 }

@@ -73,6 +73,17 @@ func SignatureName(m ID, seq int, d Digest) string {
 	return fmt.Sprintf("%s%08d-%.16s.minisig", ManifestsPrefix(m), seq, d)
 }
 
+// parseSignatureName tells which manifest of its machine a name is a signature of: sequence number, and the first bytes of
+// the digest; false for any other name.
+func parseSignatureName(name string) (seq int, d Digest, ok bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || len(parts[3]) < len("00000001-0123456789abcdef") || !parseHex(d[:8], parts[3][9:25]) {
+		return 0, Digest{}, false
+	}
+	seq, err := strconv.Atoi(parts[3][:8])
+	return seq, d, err == nil && name == SignatureName(ID(parts[1]), seq, d)
+}
+
 // ReceiptsPrefix is where the receipts for a machine are.
 func ReceiptsPrefix(m ID) string { return MachinePrefix(m) + "receipts/" }
 

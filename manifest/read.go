@@ -15,25 +15,52 @@ type Reader interface {
 	List(ctx context.Context, prefix string, each func(name string, size int64) error) error
 }
 
+// probe is how much of an object is asked for before anybody asks for its size: documents are smaller, so that each is one request.
+const probe = 4 << 10
+
 // ReadObject reads a whole object of at most limit bytes. A larger one, or one that ends
 // early, fails with ErrFormat.
 func ReadObject(ctx context.Context, r Reader, name string, limit int64) ([]byte, error) {
+	b := make([]byte, probe)
+	n, err := r.ReadAt(ctx, name, b, 0)
+	switch {
+	case n == len(b): // and perhaps more
+	case errors.Is(err, io.EOF) && int64(n) <= limit:
+		return b[:n], nil
+	case errors.Is(err, io.EOF):
+		return nil, tooLong(name, int64(n), limit)
+	default:
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
 	size, err := r.Size(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
+	return readSized(ctx, r, name, size, limit, b)
+}
+
+// readSized reads a whole object whose size is known, and begins with start.
+func readSized(ctx context.Context, r Reader, name string, size, limit int64, start []byte) ([]byte, error) {
 	if size > limit {
-		return nil, fmt.Errorf("reading %s: %w: %d bytes, it may have %d", name, ErrFormat, size, limit)
+		return nil, tooLong(name, size, limit)
 	}
 	b := make([]byte, size)
-	n, err := r.ReadAt(ctx, name, b, 0)
-	if n < len(b) {
+	at := copy(b, start)
+	if at == len(b) {
+		return b, nil
+	}
+	n, err := r.ReadAt(ctx, name, b[at:], int64(at))
+	if at += n; at < len(b) {
 		if err == nil || errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%w: it ends at byte %d of %d", ErrFormat, n, size)
+			err = fmt.Errorf("%w: it ends at byte %d of %d", ErrFormat, at, size)
 		}
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	return b, nil
+}
+
+func tooLong(name string, size, limit int64) error {
+	return fmt.Errorf("reading %s: %w: %d bytes, it may have %d", name, ErrFormat, size, limit)
 }
 
 // OpenVault reads waybill.json; fs.ErrNotExist where no vault is, ErrFormat when it is none.
