@@ -44,7 +44,7 @@ func Remote(s Store) bool {
 type Options struct {
 	Keys     pack.Keys // what is not opened by them fails with pack.ErrKey when it is read
 	Dedupe   [32]byte  // the domain's key for chunk ids
-	IndexDir string    // of the local index; empty for a temporary one
+	IndexDir string    // of the local index, and of the manifests that were verified before; empty for a temporary one
 	ShelfDir string    // keeps catalogue packs that came from a remote store; empty for a temporary one. One domain at a time uses it
 	Shelf    int64     // bytes that are kept there at most; default 2 GiB
 }
@@ -90,7 +90,7 @@ func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts O
 	d.hashers.New = func() any { return pack.NewHasher(opts.Dedupe) }
 	d.decoders.New = func() any { return pack.NewDecoder() }
 	var err error
-	d.Chain, err = manifest.ReadChain(ctx, d.store, machine)
+	d.Chain, err = readChain(ctx, d.store, machine, opts.IndexDir)
 	if errors.Is(err, manifest.ErrFormat) || errors.Is(err, manifest.ErrSignature) || errors.Is(err, manifest.ErrChain) {
 		d.Flaw = err
 	} else if err != nil {

@@ -10,7 +10,7 @@
 //	copies/...         what a disk must carry beside packs and manifests, under its names in the tree
 //	head.json          the last commit, replaced durably; written last of all, so a state that has it is whole
 //	lock               locked while a run is at work
-//	cache/index        the chunk index; may be deleted at any time
+//	cache/index        the chunk index, and the manifests that were verified before; may be deleted at any time
 //	cache/packs        a tree of the machine's own catalogue packs and commits: what incrementals begin from until
 //	                   a seed has arrived in the vault, and not needed after
 //	cache/shelf        catalogue packs that were read from a vault over a network; may be deleted at any time
