@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // A Reader is what documents are read from: a vault, a disk, or several together. List calls
@@ -95,6 +96,27 @@ func OpenMachine(ctx context.Context, r Reader, id ID) (*Machine, error) {
 		return nil, fmt.Errorf("reading %s: %w: it is that of machine %s", name, ErrFormat, m.Machine)
 	}
 	return m, nil
+}
+
+// Level lists what is directly below prefix, which is empty or ends with a slash: objects, and directories, whose names end with a slash and
+// whose size is -1; ascending. A Reader that has a method Level is asked just that; of any other everything below prefix is listed.
+func Level(ctx context.Context, r Reader, prefix string, each func(name string, size int64) error) error {
+	if h, ok := r.(interface {
+		Level(ctx context.Context, prefix string, each func(name string, size int64) error) error
+	}); ok {
+		return h.Level(ctx, prefix, each)
+	}
+	last := ""
+	return r.List(ctx, prefix, func(name string, size int64) error {
+		if i := strings.IndexByte(name[len(prefix):], '/'); i >= 0 {
+			name, size = name[:len(prefix)+i+1], -1
+		}
+		if name == last {
+			return nil
+		}
+		last = name
+		return each(name, size)
+	})
 }
 
 // Machines lists the machines that a vault or disk has keys for, ascending.

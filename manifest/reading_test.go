@@ -217,3 +217,18 @@ func BenchmarkReadChain(b *testing.B) {
 		})
 	}
 }
+
+// A Reader that can't list level by level is listed as a whole.
+func TestLevel(t *testing.T) {
+	r := tree{"a.json": nil, "a/b": nil, "a/c/1": nil, "a/c/2": nil, "b": nil}
+	for prefix, want := range map[string][]string{"": {"a.json", "a/", "b"}, "a/": {"a/b", "a/c/"}, "z/": nil} {
+		var got []string
+		err := Level(t.Context(), r, prefix, func(name string, _ int64) error {
+			got = append(got, name)
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %q, %v", prefix, got, err)
+		}
+	}
+}

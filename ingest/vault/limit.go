@@ -15,7 +15,16 @@ func PerSecond(bytes int) *rate.Limiter {
 
 // Limit returns a store that reads and writes s no faster than the limiters allow, whose tokens are bytes; nil means
 // no limit. Several stores may share a limiter, and its limit may be changed while they work.
-func Limit(s Store, up, down *rate.Limiter) Store { return &limited{s, up, down} }
+func Limit(s Store, up, down *rate.Limiter) Store {
+	l := &limited{s, up, down}
+	if h, ok := s.(Hierarchy); ok {
+		return struct {
+			*limited
+			Hierarchy
+		}{l, h}
+	}
+	return l
+}
 
 type limited struct {
 	Store

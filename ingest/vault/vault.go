@@ -33,6 +33,17 @@ type Store interface {
 	Remove(ctx context.Context, name string) error
 }
 
+// A Hierarchy is a store that can list a tree level by level, so that somebody who looks for machines need not be told of all
+// their packs. Every Store should be one; it is an interface of its own so that a wrapper or a fake may do without, at the price of listing everything.
+type Hierarchy interface {
+	// Level calls each with what is directly below prefix, which is empty or ends with a slash, in ascending order: objects, by
+	// their whole name and with their size; and all objects that are deeper once for each next part of their names, by the name up to
+	// the slash behind that part, inclusive, with the size -1. None is no error; a store that has directories may name one that holds
+	// no object. It stops at each's first error, and returns it. A far store takes one request for some thousand of them, however many objects are below: a
+	// listing by delimiter.
+	Level(ctx context.Context, prefix string, each func(name string, size int64) error) error
+}
+
 // A Dir is a vault in a local directory.
 type Dir struct{ *durable.Dir }
 

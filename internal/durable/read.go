@@ -65,6 +65,28 @@ func (d *Dir) List(ctx context.Context, prefix string, each func(name string, si
 	return d.list(ctx, path.Dir(prefix+"x"), prefix, each)
 }
 
+// Level calls each with every file directly below prefix, which is empty or ends with a slash, and with every directory there, whose
+// name then ends with a slash, and whose size is -1. The rest is as with List.
+func (d *Dir) Level(ctx context.Context, prefix string, each func(name string, size int64) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	dir := path.Dir(prefix + "x")
+	entries, err := d.readDir(dir)
+	for _, e := range entries {
+		name := path.Join(dir, e.Name())
+		switch {
+		case err != nil:
+		case CheckName(name) != nil || prefix != "" && !strings.HasPrefix(name, prefix):
+		case e.IsDir():
+			err = each(name+"/", -1)
+		case e.Type().IsRegular():
+			err = file(name, e, each)
+		}
+	}
+	return err
+}
+
 func (d *Dir) list(ctx context.Context, dir, prefix string, each func(string, int64) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"waybill/manifest"
 )
 
 // A Line is a store at the far end of a wire. Each of its operations is a request: it is counted, takes a round trip, and then its bytes pass
@@ -160,6 +162,18 @@ const page = 5000
 
 // List takes a request a page of names.
 func (l *Line) List(ctx context.Context, prefix string, each func(name string, size int64) error) error {
+	return l.pages(ctx, prefix, each, l.Inner.List)
+}
+
+// Level takes a request a page of names, as List does, but what is deeper counts once.
+func (l *Line) Level(ctx context.Context, prefix string, each func(name string, size int64) error) error {
+	return l.pages(ctx, prefix, each, func(ctx context.Context, prefix string, each func(string, int64) error) error {
+		return manifest.Level(ctx, l.Inner, prefix, each)
+	})
+}
+
+// pages counts the requests of a listing.
+func (l *Line) pages(ctx context.Context, prefix string, each func(string, int64) error, list func(context.Context, string, func(string, int64) error) error) error {
 	n := 0
 	count := func() error {
 		done, err := l.request(ctx, "list", prefix)
@@ -171,8 +185,8 @@ func (l *Line) List(ctx context.Context, prefix string, each func(name string, s
 	if err := count(); err != nil {
 		return err
 	}
-	return l.Inner.List(ctx, prefix, func(name string, size int64) error {
-		if n++; n%page == 0 {
+	return list(ctx, prefix, func(name string, size int64) error {
+		if n++; n > page && n%page == 1 {
 			if err := count(); err != nil {
 				return err
 			}

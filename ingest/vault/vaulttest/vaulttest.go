@@ -26,7 +26,7 @@ import (
 func Run(t *testing.T, open func(t *testing.T) vault.Store) {
 	for name, test := range map[string]func(*testing.T, vault.Store){
 		"CreateOnce": createOnce, "Sizes": sizes, "Ranges": ranges, "Race": race, "FailingBody": failingBody, "Cancelled": cancelled,
-		"HalfWritten": halfWritten, "List": list, "ListStops": listStops, "Remove": remove, "HostileNames": hostileNames,
+		"HalfWritten": halfWritten, "List": list, "ListStops": listStops, "Level": level, "Remove": remove, "HostileNames": hostileNames,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t)) })
 	}
@@ -284,6 +284,52 @@ func listStops(t *testing.T, s vault.Store) {
 	cancel()
 	if err := s.List(ctx, "", func(string, int64) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// level is for stores that list level by level.
+func level(t *testing.T, s vault.Store) {
+	h, ok := s.(vault.Hierarchy)
+	if !ok {
+		t.Skip("the store does not list level by level")
+	}
+	for _, name := range []string{"a.json", "a/b/c", "a/b/d/e", "a/b.x", "a/b-x/y", "a/c", "b/00/1", "b/00/2", "b/01/0", "c/.hidden"} {
+		put(t, s, name, make([]byte, len(name)))
+	}
+	for prefix, want := range map[string][]string{"": {"a.json", "a/", "b/", "c/"}, "a/": {"a/b-x/", "a/b.x", "a/b/", "a/c"}, "a/b/": {"a/b/c", "a/b/d/"},
+		"b/": {"b/00/", "b/01/"}, "b/00/": {"b/00/1", "b/00/2"}, "c/": {"c/.hidden"}, "z/": nil, "a/b/c/": nil} {
+		var got []string
+		err := h.Level(t.Context(), prefix, func(name string, size int64) error {
+			if got = append(got, name); size != int64(len(name)) && !strings.HasSuffix(name, "/") || size != -1 && strings.HasSuffix(name, "/") {
+				t.Errorf("%s is listed with %d bytes", name, size)
+			}
+			_, err := s.Size(t.Context(), "a/c") // the store can be used meanwhile
+			return err
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("level %q: %q, %v, want %q", prefix, got, err, want)
+		}
+	}
+	enough, n := errors.New("enough"), 0
+	err := h.Level(t.Context(), "a/", func(string, int64) error {
+		if n++; n == 2 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || n != 2 {
+		t.Errorf("after %d names: %v", n, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Level(ctx, "", func(string, int64) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	for _, prefix := range []string{"../", "/", "a/../", "\x00/"} {
+		_ = h.Level(t.Context(), prefix, func(name string, _ int64) error {
+			t.Errorf("level %q: %q", prefix, name)
+			return nil
+		})
 	}
 }
 
