@@ -50,6 +50,7 @@ var ours = map[string]string{
 	"internal/mountinfo":              "",
 	"internal/proof":                  "",
 	"ingest/vault/vaulttest":          "ingest/vault",
+	"ingest/vault/vaultsim":           "manifest",
 	"internal/machine":                "manifest internal/durable internal/keys",
 	"internal/cli":                    "",
 	"internal/deps":                   "",
