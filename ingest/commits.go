@@ -19,47 +19,86 @@ type link struct {
 	inVault bool
 }
 
-// readChains reads the machine's commits in the vault and in all sources, and makes sure that they are of one
-// chain. Bad manifests of a source are noted and left out.
+// readChains reads the machine's commits in all sources, and in the vault those that are needed beside them, and makes sure that they are
+// of one chain. Bad manifests of a source are noted and left out.
+//
+// Of the vault these are the commits from the one before the first that arrived: only they can be in a place that another has taken, be followed on, or
+// settle packs of those that arrived. That the others are there, their listing tells.
 func (j *job) readChains(ctx context.Context) error {
-	commits := map[int]link{}
-	add := func(c manifest.Chain, t *tree) error {
-		for _, l := range c.Links {
-			seq := l.Manifest.Sequence
-			have, ok := commits[seq]
-			if ok && have.Digest != l.Digest {
-				return fmt.Errorf("%s: %w: its commit %d is another than the one of %s", where(t), manifest.ErrChain, seq, where(have.tree))
-			}
-			if !ok {
-				have = link{Link: l, inVault: t == nil}
-			}
-			if have.tree == nil {
-				have.tree = t
-			}
-			commits[seq] = have
-		}
-		return nil
-	}
-	for _, t := range append([]*tree{nil}, j.trees...) {
-		var r manifest.Reader = j.vault
-		if t != nil {
-			r = t
-		}
-		c, err := manifest.ReadChain(ctx, r, j.machine)
+	arrived := make([]manifest.Chain, len(j.trees))
+	first := manifest.MaxSequence
+	for i, t := range j.trees {
+		c, err := manifest.ReadChain(ctx, t, j.machine)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		switch {
-		case err != nil && t != nil:
+		if err != nil {
 			j.noteSource(ctx, t, err)
-		case err != nil:
-			j.errs = append(j.errs, fmt.Errorf("%s: %w", theVault, err))
 		}
-		if err := add(c, t); err != nil {
+		if arrived[i] = c; len(c.Links) > 0 {
+			first = min(first, c.Links[0].Manifest.Sequence)
+		}
+	}
+	vault, err := manifest.Reading{From: first - 1}.Chain(ctx, j.vault, j.machine)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		j.errs = append(j.errs, fmt.Errorf("%s: %w", theVault, err))
+	}
+	commits := commits{}
+	if err := commits.add(vault, nil); err != nil {
+		return err
+	}
+	for i, t := range j.trees {
+		if err := commits.add(arrived[i], t); err != nil {
 			return err
 		}
 	}
+	j.done.Gaps = commits.gaps(vault)
 	return j.join(commits)
+}
+
+// commits are those of the vault and of all sources, by number.
+type commits map[int]link
+
+// add adds a tree's; nil is the vault.
+func (all commits) add(c manifest.Chain, t *tree) error {
+	for _, l := range c.Links {
+		seq := l.Manifest.Sequence
+		have, ok := all[seq]
+		if ok && have.Digest != l.Digest {
+			return fmt.Errorf("%s: %w: its commit %d is another than the one of %s", where(t), manifest.ErrChain, seq, where(have.tree))
+		}
+		if !ok {
+			have = link{Link: l, inVault: t == nil}
+		}
+		if have.tree == nil {
+			have.tree = t
+		}
+		all[seq] = have
+	}
+	return nil
+}
+
+// gaps are the numbers that neither the vault nor a source has, up to the last that one of them has.
+func (all commits) gaps(vault manifest.Chain) (gaps []int) {
+	for _, seq := range vault.Missing {
+		if _, ok := all[seq]; !ok {
+			gaps = append(gaps, seq)
+		}
+	}
+	next := 1
+	if last := vault.Last(); last != nil {
+		next = last.Manifest.Sequence + 1
+	}
+	for _, seq := range slices.Sorted(maps.Keys(all)) {
+		for ; next < seq; next++ {
+			gaps = append(gaps, next)
+		}
+		next = max(next, seq+1)
+	}
+	return gaps
 }
 
 func where(t *tree) string {
@@ -70,20 +109,13 @@ func where(t *tree) string {
 }
 
 // join puts the commits in order, checks that each follows on the one before, and keeps those that arrived.
-func (j *job) join(commits map[int]link) error {
+func (j *job) join(commits commits) error {
 	var last link
 	var all manifest.Chain
 	for _, seq := range slices.Sorted(maps.Keys(commits)) {
 		l := commits[seq]
-		next := 1
-		if last.Manifest != nil {
-			next = last.Manifest.Sequence + 1
-			if seq == next && l.Manifest.Previous != last.Digest {
-				return fmt.Errorf("%w: commit %d of %s does not follow on commit %d of %s", manifest.ErrChain, seq, where(l.tree), seq-1, where(last.tree))
-			}
-		}
-		for ; next < seq; next++ {
-			j.done.Gaps = append(j.done.Gaps, next)
+		if last.Manifest != nil && seq == last.Manifest.Sequence+1 && l.Manifest.Previous != last.Digest {
+			return fmt.Errorf("%w: commit %d of %s does not follow on commit %d of %s", manifest.ErrChain, seq, where(l.tree), seq-1, where(last.tree))
 		}
 		if l.tree != nil {
 			j.links = append(j.links, l)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -34,56 +35,60 @@ const (
 
 // plan finds out what each pack of the commits needs.
 func (j *job) plan(ctx context.Context) error {
-	id := j.machine.Machine
-	inVault, err := packs(ctx, j.vault, id)
+	all := j.listed()
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b *want) int { return slices.Compare(a.Name[:], b.Name[:]) })
+	err := lookUp(ctx, j.vault, j.machine.Machine, sorted, func(w *want, size int64) {
+		if w.stuck = !j.found(w, theVault, size); !w.stuck {
+			w.state = present
+		}
+	})
 	if err != nil {
-		return fmt.Errorf("listing packs of the vault: %w", err)
+		return fmt.Errorf("looking for packs in the vault: %w", err)
 	}
-	onTree := make([]map[manifest.Digest]int64, len(j.trees))
-	for i, t := range j.trees {
-		if onTree[i], err = packs(ctx, t, id); err != nil {
-			j.noteSource(ctx, t, fmt.Errorf("listing its packs: %w", err))
+	sorted = slices.DeleteFunc(sorted, func(w *want) bool { return w.stuck || w.state == present })
+	for _, t := range j.trees {
+		err := lookUp(ctx, t, j.machine.Machine, sorted, func(w *want, size int64) { j.locate(w, t, size) })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			j.noteSource(ctx, t, fmt.Errorf("looking for packs: %w", err))
 		}
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	seen := map[manifest.Digest]bool{}
-	for _, l := range j.links {
-		for _, p := range l.Manifest.Packs {
-			if seen[p.Name] {
-				continue
-			}
-			seen[p.Name] = true
-			w := &want{Pack: p, commit: l.Manifest.Sequence, set: l.Manifest.Set}
-			if size, ok := inVault[p.Name]; !ok {
-				j.locate(w, onTree)
-			} else if w.stuck = !j.found(w, theVault, size); !w.stuck {
-				w.state = present
-			}
-			if w.state == present || len(w.trees) > 0 || !j.lost[p.Name] {
-				j.wants = append(j.wants, w)
-			}
+	for _, w := range all {
+		if len(w.trees) > 0 {
+			j.opts.Progress.TotalBytes.Add(w.Size)
+			j.opts.Progress.TotalPacks.Add(1)
+		}
+		if w.state == present || len(w.trees) > 0 || !j.lost[w.Name] {
+			j.wants = append(j.wants, w)
 		}
 	}
 	return nil
 }
 
-// locate finds the trees that may have a pack.
-func (j *job) locate(w *want, onTree []map[manifest.Digest]int64) {
-	for i, t := range j.trees {
-		size, ok := onTree[i][w.Name]
-		if !ok || !j.found(w, t.Name, size) {
-			continue
-		}
-		w.trees = append(w.trees, t)
-		if n := len(w.trees) - 1; t.carries(w) {
-			w.trees[0], w.trees[n] = w.trees[n], w.trees[0]
+// listed is all packs of the commits, each once, in their order.
+func (j *job) listed() (all []*want) {
+	seen := map[manifest.Digest]bool{}
+	for _, l := range j.links {
+		for _, p := range l.Manifest.Packs {
+			if !seen[p.Name] {
+				seen[p.Name] = true
+				all = append(all, &want{Pack: p, commit: l.Manifest.Sequence, set: l.Manifest.Set})
+			}
 		}
 	}
-	if len(w.trees) > 0 {
-		j.opts.Progress.TotalBytes.Add(w.Size)
-		j.opts.Progress.TotalPacks.Add(1)
+	return all
+}
+
+// locate notes that a tree may have a pack.
+func (j *job) locate(w *want, t *tree, size int64) {
+	if !j.found(w, t.Name, size) {
+		return
+	}
+	w.trees = append(w.trees, t)
+	if n := len(w.trees) - 1; t.carries(w) {
+		w.trees[0], w.trees[n] = w.trees[n], w.trees[0]
 	}
 }
 

@@ -76,19 +76,39 @@ func openRebuilder(ctx context.Context, m manifest.ID, sources []parity.Source) 
 	if err != nil {
 		return nil, err
 	}
-	r := &rebuilder{set, map[string]bool{}}
-	for _, s := range sources {
-		for _, prefix := range []string{manifest.PacksPrefix(m), manifest.ParityPrefix(m)} {
-			_ = s.List(ctx, prefix, func(name string, _ int64) error { r.attainable[name] = true; return nil }) // what isn't listed isn't tried
-		}
-	}
 	groups, _, err := parity.Groups(ctx, m, sources)
 	if err != nil {
 		return nil, err
 	}
+	r := &rebuilder{set, map[string]bool{}}
+	of := filesOf(m, groups)
+	for _, s := range sources {
+		for _, prefix := range []string{manifest.PacksPrefix(m), manifest.ParityPrefix(m)} {
+			_ = s.List(ctx, prefix, func(name string, _ int64) error { // what isn't listed isn't tried
+				if of[name] {
+					r.attainable[name] = true
+				}
+				return nil
+			})
+		}
+	}
 	for r.reach(m, groups) {
 	}
 	return r, nil
+}
+
+// filesOf are the names of the groups' files: a vault has many more.
+func filesOf(m manifest.ID, groups []*parity.Group) map[string]bool {
+	names := map[string]bool{}
+	for _, g := range groups {
+		for _, f := range g.Members {
+			names[f.Name] = true
+		}
+		for _, s := range g.Shards {
+			names[manifest.ParityShardName(m, g.Name, s.Index)] = true
+		}
+	}
+	return names
 }
 
 // reach finds files that can be rebuilt of those that are there, or can be rebuilt themselves; false when there are no more. So

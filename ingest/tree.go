@@ -91,15 +91,3 @@ func openTree(ctx context.Context, s Source) (*tree, error) {
 	}
 	return t, nil
 }
-
-// packs lists the packs of a machine that are there, with their sizes.
-func packs(ctx context.Context, r manifest.Reader, m manifest.ID) (map[manifest.Digest]int64, error) {
-	sizes := map[manifest.Digest]int64{}
-	err := r.List(ctx, manifest.PacksPrefix(m), func(name string, size int64) error {
-		if _, d, ok := manifest.ParsePackName(name); ok {
-			sizes[d] = size
-		}
-		return nil
-	})
-	return sizes, err
-}

@@ -15,7 +15,8 @@ import (
 // seen which commits are there, how large each manifest is, and, since a signature's name has the beginning of its manifest's digest, whether
 // another commit has taken a place in the chain.
 type Reading struct {
-	// From leaves out the links before this number. They are not looked at at all, but that they are listed keeps them from being missing.
+	// From leaves out the links before this number, but never the last. They are not looked at, but that they are listed keeps them from being
+	// missing.
 	From int
 	// Known are links that were verified before, by number. One is taken as it is if its manifest is listed in its size, and beside it its
 	// signature and no other. Else the manifest is read. What was changed in place is so overlooked, until somebody reads it all.
@@ -36,6 +37,7 @@ func (g Reading) Chain(ctx context.Context, r Reader, m *Machine) (Chain, error)
 	}
 	c := growing{next: 1}
 	before, _ := slices.BinarySearchFunc(all, g.From, func(l *commit, seq int) int { return l.seq - seq })
+	before = max(min(before, len(all)-1), 0)
 	for _, l := range all[:before] {
 		if l.seq-c.next <= maxMissing {
 			c.skip(l.seq)

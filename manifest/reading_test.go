@@ -178,8 +178,12 @@ func TestReadingFrom(t *testing.T) {
 		t.Errorf("%v, missing %v, %v, read %v", numbers(chain), chain.Missing, err, c.read())
 	}
 	chain, err = Reading{From: 7}.Chain(t.Context(), r, machine)
-	if err != nil || chain.Last() != nil || !slices.Equal(chain.Missing, []int{2, 5}) {
+	if err != nil || !slices.Equal(numbers(chain), []int{6}) || !slices.Equal(chain.Missing, []int{2, 5}) {
 		t.Errorf("behind the last: %v, missing %v, %v", numbers(chain), chain.Missing, err)
+	}
+	chain, err = Reading{From: 7}.Chain(t.Context(), tree{}, machine)
+	if err != nil || chain.Last() != nil || len(chain.Missing) > 0 {
+		t.Errorf("of none: %v, missing %v, %v", numbers(chain), chain.Missing, err)
 	}
 }
 
