@@ -158,6 +158,10 @@ func (s *Store) Size(ctx context.Context, name string) (int64, error) {
 
 // List implements vault.Store. What has no name of a vault's is passed over.
 func (s *Store) List(ctx context.Context, prefix string, each func(name string, size int64) error) error {
+	return s.list(ctx, prefix, func(name string, item *container.BlobItem) error { return each(name, *item.Properties.ContentLength) })
+}
+
+func (s *Store) list(ctx context.Context, prefix string, each func(name string, item *container.BlobItem) error) error {
 	if durable.CheckName(prefix+"x") != nil {
 		return ctx.Err() // no name begins so
 	}
@@ -172,7 +176,7 @@ func (s *Store) List(ctx context.Context, prefix string, each func(name string, 
 			if durable.CheckName(name) != nil {
 				continue
 			}
-			if err := each(name, *item.Properties.ContentLength); err != nil {
+			if err := each(name, item); err != nil {
 				return err
 			}
 		}

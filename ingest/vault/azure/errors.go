@@ -11,7 +11,7 @@ func known(op, name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet):
+	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet, bloberror.LeaseIDMissing): // the last: it is there, and leased
 		err = fs.ErrExist
 	case bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ResourceNotFound):
 		err = fs.ErrNotExist
