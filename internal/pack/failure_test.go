@@ -16,15 +16,17 @@ func TestFailingTargets(t *testing.T) {
 	for _, op := range []string{"create", "write", "commit"} {
 		for _, k := range []int{1, 2, 3, 5, 12} {
 			for _, once := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s %d once=%v", op, k, once), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) { failAt(t, op, k, once) })
-				})
+				for _, commits := range []int{1, 3} {
+					t.Run(fmt.Sprintf("%s %d once=%v of %d", op, k, once, commits), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) { failAt(t, op, k, once, commits) })
+					})
+				}
 			}
 		}
 	}
 }
 
-func failAt(t *testing.T, op string, k int, once bool) {
+func failAt(t *testing.T, op string, k int, once bool, commits int) {
 	st := newStore(t)
 	st.fail = func(o string, n int) error {
 		if o == op && (n == k || n > k && !once) {
@@ -33,7 +35,7 @@ func failAt(t *testing.T, op string, k int, once bool) {
 		return nil
 	}
 	cfg := st.config()
-	cfg.Producers, cfg.Workers, cfg.DataPack, cfg.CataPack = 3, 8, 100<<10, 50<<10
+	cfg.Producers, cfg.Workers, cfg.Commits, cfg.DataPack, cfg.CataPack = 3, 8, commits, 100<<10, 50<<10
 	w := NewWriter(t.Context(), cfg)
 	s := newSession()
 	var wg sync.WaitGroup

@@ -22,11 +22,12 @@ type lane struct {
 	w     *Writer
 	class *class
 
+	commits chan struct{} // has one for each commit that goes on beside the pack being filled, and no room for more
+
 	mu     sync.Mutex // guards all below
 	pack   *openPack
 	sealed []byte
-	ending chan error // the outcome of the last pack's commit, which goes on beside the next pack
-	err    error      // the first failure: bytes may be missing from the pack, so it must never be committed
+	err    error // the first failure: bytes may be missing from the pack, so it must never be committed
 }
 
 // An openPack is a pack being written.
@@ -126,8 +127,8 @@ func (l *lane) close() error {
 	return l.err
 }
 
-// end finishes the open pack's bytes and starts its commit, after the commit before it.
-// So a lane holds two packs at most: the one being committed and the one being filled.
+// end finishes the open pack's bytes and starts its commit, once there is room for it beside those under way.
+// So a lane holds Config.Commits packs that are being committed at most, and the one being filled.
 func (l *lane) end() error {
 	p := l.pack
 	if p == nil {
@@ -137,32 +138,33 @@ func (l *lane) end() error {
 	if err == nil {
 		err = p.write(tail)
 	}
-	if err == nil {
-		err = l.settle()
-	}
 	if err != nil {
 		return err
 	}
+	l.commits <- struct{}{}
+	if err := l.w.err(); err != nil { // that of a pack before, maybe: nothing will list this one
+		<-l.commits
+		return err
+	}
 	l.pack = nil
-	l.ending = make(chan error, 1)
-	go func(done chan<- error) {
-		err := l.commit(p)
-		if err != nil {
+	go func() {
+		defer func() { <-l.commits }()
+		if err := l.commit(p); err != nil {
 			l.w.cancel(err) // now, and not when the next pack ends
 		}
-		done <- err
-	}(l.ending)
+	}()
 	return nil
 }
 
-// settle waits for the commit that is under way, if any.
+// settle waits for the commits that are under way.
 func (l *lane) settle() error {
-	if l.ending == nil {
-		return nil
+	for range cap(l.commits) {
+		l.commits <- struct{}{}
 	}
-	err := <-l.ending
-	l.ending = nil
-	return err
+	for range cap(l.commits) {
+		<-l.commits
+	}
+	return l.w.err()
 }
 
 func (l *lane) commit(p *openPack) error {

@@ -49,6 +49,7 @@ type Config struct {
 	Workers   int           // compressing goroutines; default GOMAXPROCS
 	Producers int           // the most streams of a class in use at once; default Workers
 	Lanes     int           // data packs written at once, each by a goroutine of its own: one a disk; default one for four workers
+	Commits   int           // data packs that each lane commits at once, beside the one it fills; default 1
 	DataPack  int64         // bytes at which a data pack is closed; default 64 MiB
 	CataPack  int64         // the same for catalogue packs; default 16 MiB
 
@@ -69,6 +70,7 @@ func (c *Config) defaults() {
 	def(&c.Workers, runtime.GOMAXPROCS(0))
 	def(&c.Producers, c.Workers)
 	def(&c.Lanes, max(1, c.Workers/4))
+	def(&c.Commits, 1)
 	if c.DataPack <= 0 {
 		c.DataPack = 64 << 20
 	}
@@ -131,8 +133,8 @@ func NewWriter(ctx context.Context, cfg Config) *Writer {
 	w := &Writer{cfg: cfg, queue: make(chan *frame, cfg.Workers), tuner: newTuner(cfg.Level)}
 	w.ctx, w.cancel = context.WithCancelCause(ctx)
 	w.classes = map[manifest.Class]*class{
-		manifest.Data:      w.newClass(manifest.Data, dataFrame, cfg.Data, cfg.Lanes),
-		manifest.Catalogue: w.newClass(manifest.Catalogue, cataFrame, cfg.Catalogue, 1),
+		manifest.Data:      w.newClass(manifest.Data, dataFrame, cfg.Data, cfg.Lanes, cfg.Commits),
+		manifest.Catalogue: w.newClass(manifest.Catalogue, cataFrame, cfg.Catalogue, 1, 1),
 	}
 	w.adopt()
 	for range cfg.Workers {
@@ -141,7 +143,7 @@ func NewWriter(ctx context.Context, cfg Config) *Writer {
 	return w
 }
 
-func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes int) *class {
+func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes, commits int) *class {
 	frames := w.cfg.Producers + 2*w.cfg.Workers + lanes
 	c := &class{name: name, target: target, largest: MaxDataChunk, known: known, pending: new(index.Pending),
 		free: make(chan *frame, frames), ready: make(chan *frame, lanes)}
@@ -152,7 +154,7 @@ func (w *Writer) newClass(name manifest.Class, target int, known Known, lanes in
 		c.free <- nil
 	}
 	for range lanes {
-		l := &lane{w: w, class: c}
+		l := &lane{w: w, class: c, commits: make(chan struct{}, commits)}
 		c.lanes = append(c.lanes, l)
 		w.writers.Go(l.run)
 	}

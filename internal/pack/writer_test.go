@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -311,4 +312,65 @@ func TestLanesDontWaitForEachOther(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// So many packs of a lane are committed at once, while the next is filled; and no more, for they are held in memory.
+func TestCommitsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStore(t)
+		gate := make(chan struct{})
+		var committing, open atomic.Int32
+		cfg := st.config()
+		cfg.Lanes, cfg.Commits, cfg.DataPack = 1, 3, 4<<20
+		cfg.Create = func(c manifest.Class) (Target, error) {
+			target, err := st.create(c)
+			open.Add(1)
+			return &slow{target, gate, &committing}, err
+		}
+		w := NewWriter(t.Context(), cfg)
+		var added atomic.Int32
+		done := make(chan error)
+		go func() {
+			s := w.Stream(manifest.Data)
+			for i := range 60 {
+				if _, _, err := s.Add(noise(uint64(i), 1<<20)); err != nil {
+					done <- err
+					return
+				}
+				added.Add(1)
+			}
+			done <- s.Flush()
+		}()
+		synctest.Wait() // the line takes nothing, and all frames are in use
+		if n, m := committing.Load(), open.Load(); n != 3 || m != 4 {
+			t.Errorf("%d packs are being committed, and %d were begun", n, m)
+		}
+		if n := added.Load(); n < 16 || n == 60 {
+			t.Errorf("%d MiB were added: those of four packs, and of what frames there are", n)
+		}
+		close(gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if packs, err := w.Flush(); err != nil || len(packs) < 15 || committing.Load() != 0 {
+			t.Errorf("%d packs, %d of them not durable, %v", len(packs), committing.Load(), err)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A slow target is one whose commits wait.
+type slow struct {
+	Target
+	gate       chan struct{}
+	committing *atomic.Int32
+}
+
+func (s *slow) Commit(p manifest.Pack) error {
+	s.committing.Add(1)
+	defer s.committing.Add(-1)
+	<-s.gate
+	return s.Target.Commit(p)
 }

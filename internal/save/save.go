@@ -96,7 +96,7 @@ type Config struct {
 	Level              pack.Level
 	DataPack, CataPack int64           // bytes; 0 for the defaults
 	Readers            int             // default: one a processor; 1 for rotational media
-	Lanes              int             // data packs written at once; see pack.Config, as for Adopted
+	Lanes, Commits     int             // data packs written at once, and of each lane committed; see pack.Config, as for Adopted
 	Adopted            []pack.Finished // durable packs of a run that failed before it could commit them
 
 	// A checkpoint is due after this much new data, time, or number of new chunks,

@@ -82,7 +82,7 @@ func (s *session) startPacking(ctx context.Context) {
 		Dedupe: cfg.Writer.Dedupe, Recovery: cfg.Writer.Recovery, Machine: cfg.Writer.Catalogue,
 		Data: cfg.Known.Of(manifest.Data), Catalogue: cfg.Known.Of(manifest.Catalogue),
 		Level: cfg.Level, Producers: cfg.Readers, DataPack: cfg.DataPack, CataPack: cfg.CataPack,
-		Lanes: cfg.Lanes, Adopted: cfg.Adopted, Create: cfg.Destination.Create,
+		Lanes: cfg.Lanes, Commits: cfg.Commits, Adopted: cfg.Adopted, Create: cfg.Destination.Create,
 	})
 	for range cfg.Readers {
 		s.workers = append(s.workers, newWorker(s))
