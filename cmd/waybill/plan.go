@@ -132,7 +132,7 @@ func (a *app) survey(paths []string, f *planFlags) (*plan.Options, error) {
 		o.Roots = append(o.Roots, abs)
 	}
 	if s, err := a.openState(); err == nil {
-		o.Skip = []string{s.Dir(), s.Credentials.Address}
+		o.Skip = ownPlaces(s)
 		if err := s.Close(); err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/internal/azurite"
 	"waybill/internal/cli"
 	"waybill/internal/fault"
 	"waybill/internal/keys"
@@ -40,7 +41,13 @@ func TestMain(m *testing.M) {
 //	smalldisk DIR MIB           mounts a disk of that size on a new directory; the condition [fuse] tells whether that can be done
 //	loopdisk DIR KIND MIB       mounts a new file system of that kind and size on a new directory; the condition [loop:KIND] tells whether that can be done
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
+//
+// The condition [azurite] tells whether $AZURITE is the endpoint of an account, whose key is in $AZURE_STORAGE_KEY.
 func TestScripts(t *testing.T) {
+	var cloud azurite.Server
+	if cloud.Run() == nil {
+		t.Cleanup(cloud.Stop)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -48,11 +55,17 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WAYBILL_STATE", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("WAYBILL_PASSPHRASE", "the passphrase of the tests")
 			env.Setenv("TZ", "UTC")
+			env.Setenv("AZURITE", cloud.Endpoint)
+			env.Setenv("AZURE_STORAGE_KEY", azurite.Key)
+			env.Setenv("CONTAINER", azurite.Name())
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "fuse" {
 				return fault.Available(), nil
+			}
+			if cond == "azurite" {
+				return cloud.Endpoint != "", nil
 			}
 			if kind, ok := strings.CutPrefix(cond, "loop:"); ok {
 				_, err := exec.LookPath("mkfs." + kind)

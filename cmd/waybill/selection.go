@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
+	"waybill/internal/machine"
 	"waybill/internal/pack"
 	"waybill/internal/pack/cut"
 	"waybill/internal/save"
@@ -64,12 +66,20 @@ func (w *writing) config(roots []string, f *saveFlags) (cfg save.Config, err err
 	if cfg.Host, err = os.Hostname(); err != nil {
 		return cfg, fmt.Errorf("looking for this machine's name: %w", err)
 	}
-	cfg.Skip = []string{s.Dir(), s.Credentials.Address}
+	cfg.Skip = ownPlaces(s)
 	cfg.OneFileSystem = f.oneFileSystem
 	cfg.Tool = "waybill " + cli.Version()
 	cfg.Progress = &save.Progress{}
 	cfg.Writer, err = w.writer()
 	return cfg, err
+}
+
+// ownPlaces are the paths that are never saved: the machine's state, and its vault if that is a directory.
+func ownPlaces(s *machine.State) []string {
+	if place.Remote(s.Credentials.Address) {
+		return []string{s.Dir()}
+	}
+	return []string{s.Dir(), s.Credentials.Address}
 }
 
 func (w *writing) writer() (save.Writer, error) {

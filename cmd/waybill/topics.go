@@ -25,6 +25,17 @@ WAYBILL_RECOVERY_KEY        the vault's recovery key, which makes the passphrase
 WAYBILL_RECOVERY_KEY_FILE   a file that holds it
 WAYBILL_VAULT               the vault that ingest imports into; --vault goes before it
 
+The secret for an azblob:// address is a SAS, a connection string or an account's key, from the first of --secret-file, --secret-command, what a
+machine was registered with, and
+
+WAYBILL_AZURE_SECRET_FILE        a file that holds it, or several, one a line: the first that fits is taken
+WAYBILL_AZURE_SECRET_COMMAND     a command line that prints it
+AZURE_STORAGE_CONNECTION_STRING  it itself, as are the next two
+AZURE_STORAGE_SAS_TOKEN
+AZURE_STORAGE_KEY
+
+and without any of them what Azure gives this host or user: a managed identity, a workload identity, the login of az.
+
 The first of --passphrase-file and the three variables of the passphrase counts; without any, the terminal is asked. One newline at the
 passphrase's end is no part of it.`)
 }

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"filippo.io/age"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"waybill/ingest/vault"
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/keys"
 	"waybill/manifest"
@@ -30,9 +29,10 @@ func newVaultCreate(a *app) *cobra.Command {
 	var secret secret
 	var credentials string
 	cmd := &cobra.Command{
-		Use:   "create DIR",
-		Short: "make a new vault in an empty directory",
-		Long: `Makes a new vault in a directory that is empty or doesn't exist yet.
+		Use:   "create ADDRESS",
+		Short: "make a new vault in an empty directory or container",
+		Long: `Makes a new vault in a directory that is empty or doesn't exist yet, or in a container of Azure Blob Storage,
+azblob://ACCOUNT/CONTAINER[/PREFIX], which is made if it isn't there. "waybill help environment" tells where the secret for that comes from.
 
 Everything in a vault is encrypted to its recovery key. The passphrase unlocks that key; the key itself is
 printed once, to be written down and kept apart from the vault. Who has lost both can't restore anything,
@@ -41,7 +41,8 @@ and nobody can help.
 The credentials file tells a machine which vault is meant, and with which key to encrypt. It holds no
 secret, but hand it over in a way that nobody can change it.`,
 		Example: `  waybill vault create /srv/vault
-  waybill vault create --passphrase-file pass --credentials db.json /srv/vault`,
+  waybill vault create --passphrase-file pass --credentials db.json /srv/vault
+  waybill vault create --secret-file key.txt azblob://mystorage/backups`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.createVault(cmd.Context(), args[0], credentials, &secret)
@@ -61,7 +62,7 @@ type created struct {
 }
 
 func (a *app) createVault(ctx context.Context, dir, credentials string, s *secret) error {
-	address, err := filepath.Abs(dir)
+	address, err := place.Clean(dir)
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (a *app) createVault(ctx context.Context, dir, credentials string, s *secre
 	return nil
 }
 
-// fillVault makes the vault's directory and its documents. waybill.json comes last: without it
+// fillVault makes the vault's place and its documents. waybill.json comes last: without it
 // there is no vault.
 func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, recovery *age.X25519Identity, now time.Time) (*manifest.Vault, error) {
 	id, err := uuid.NewRandom()
@@ -116,9 +117,9 @@ func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, 
 	if err != nil {
 		return nil, err
 	}
-	store, err := vault.Create(address)
+	store, err := place.Create(ctx, address, a.secrets)
 	if err != nil {
-		return nil, cli.Errorf(cli.Failed, "%w", err).Hinted("a new vault needs a directory that is empty or doesn't exist yet")
+		return nil, err
 	}
 	defer store.Close()
 	for _, f := range []struct {

@@ -64,6 +64,33 @@ func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	return v, nil
 }
 
+// Create makes the place of a new vault, which must be empty: a directory, or a container if it isn't there. The caller closes it.
+func Create(ctx context.Context, address string, s Secrets) (Store, error) {
+	if !Remote(address) {
+		v, err := vault.Create(address)
+		if err != nil {
+			return nil, cli.Errorf(cli.Failed, "%w", err).Hinted("a new vault needs a directory that is empty or doesn't exist yet")
+		}
+		return v, nil
+	}
+	a, c, err := s.resolve(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	if err := azure.Create(ctx, a, c); err != nil {
+		return nil, err
+	}
+	store, err := azure.Open(a, c, azure.Options{})
+	if err != nil {
+		return nil, err
+	}
+	taken := cli.Errorf(cli.Failed, "making a vault: %s is not empty", address).Hinted("a new vault needs a container, or a prefix in one, that has nothing in it")
+	if err := store.List(ctx, "", func(string, int64) error { return taken }); err != nil {
+		return nil, err
+	}
+	return store, nil
+}
+
 // Open opens a vault, a disk, or any tree of that layout. The caller closes it.
 func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
@@ -77,13 +104,19 @@ func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 }
 
 func openContainer(ctx context.Context, address string, s Secrets) (Store, error) {
-	a, err := parse(address)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.credential(ctx, a)
+	a, c, err := s.resolve(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	return azure.Open(a, c, azure.Options{})
+}
+
+// resolve reads an address and finds the secret for it.
+func (s Secrets) resolve(ctx context.Context, address string) (azure.Address, azure.Credential, error) {
+	a, err := parse(address)
+	if err != nil {
+		return a, azure.Credential{}, err
+	}
+	c, err := s.credential(ctx, a)
+	return a, c, err
 }
