@@ -10,7 +10,7 @@ import (
 )
 
 // fetchers is how many stretches are fetched at once; each is 4 MiB at most, and so many are in memory, and one for each worker.
-const fetchers = 16
+const fetchers = 8
 
 // ahead starts goroutines of the group that take the jobs in their order and fetch the frames they need, neighbours together. It returns what
 // gives workers a load when it has been fetched.

@@ -52,10 +52,12 @@ type job struct {
 // Limits of a batch: about 12 MiB of memory, and some GiB of content. The first ones are smaller, so
 // that workers don't wait.
 const (
-	maxItems   = 16 << 10
-	maxRefs    = 64 << 10
-	firstItems = 1 << 10
-	plainJob   = 64
+	maxItems = 16 << 10
+	// Frames that two batches need are read twice: that costs more over a network.
+	maxFarItems = 32 << 10
+	maxRefs     = 64 << 10
+	firstItems  = 1 << 10
+	plainJob    = 64
 )
 
 func newBatch(items int) *batch {

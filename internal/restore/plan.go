@@ -13,12 +13,17 @@ type planner struct {
 	queue  *queue
 	batch  *batch
 	limit  int // items of the next batch
+	most   int // of any
 	mounts uint64
 	marked int64 // bytes and entries when the ledger was marked last
 }
 
 func newPlanner(r *run, q *queue) *planner {
-	return &planner{run: r, queue: q, batch: newBatch(firstItems), limit: firstItems}
+	p := &planner{run: r, queue: q, batch: newBatch(firstItems), limit: firstItems, most: maxItems}
+	if r.src.Far() {
+		p.most = maxFarItems
+	}
+	return p
 }
 
 func (p *planner) plan(ctx context.Context) error {
@@ -182,7 +187,7 @@ func (p *planner) send(ctx context.Context) error {
 			return err
 		}
 	}
-	p.limit = min(2*p.limit, maxItems)
+	p.limit = min(2*p.limit, p.most)
 	p.batch = newBatch(p.limit)
 	if err := p.mark(); err != nil {
 		return err
