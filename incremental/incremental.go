@@ -73,13 +73,18 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o 
 		return nil, err
 	}
 	cfg.Known = d
-	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
+	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine, keep: d.Keep}
 	held, err := volumes.Prepare(ctx, &cfg, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
 	cfg.Reason = held.Reason()
+	if last != nil && slices.ContainsFunc(cfg.Volumes, func(v save.Volume) bool { return v.Record.Mode == catalog.Unoptimised }) {
+		if err := d.Gather(ctx, last); err != nil {
+			return nil, fmt.Errorf("fetching the catalogue of the last recovery point: %w", err)
+		}
+	}
 	if cfg.Base == nil {
 		cfg.Reason = "first backup"
 	}
@@ -131,7 +136,7 @@ func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, p
 			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
 		}
 	}
-	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine}
+	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine, keep: d.Keep}
 	return heal.Run(ctx, d, cfg, packs, heal.Options{Put: vault.Put, Committed: committed})
 }
 
@@ -140,6 +145,7 @@ type wire struct {
 	ctx     context.Context
 	vault   Store
 	machine manifest.ID
+	keep    func(manifest.Pack, io.Reader)
 	memory  memory
 }
 
@@ -199,6 +205,7 @@ func (h *held) Commit(p manifest.Pack) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
 	}
+	h.keep(p, io.NewSectionReader(h, 0, h.size))
 	return nil
 }
 

@@ -1,8 +1,10 @@
 package domain
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"sync"
 
@@ -57,16 +59,16 @@ func (d *Domain) Gather(ctx context.Context, p *Point) error {
 		return nil
 	}
 	var packs []manifest.Pack
-	bytes := int64(0)
+	total := int64(0)
 	for _, l := range d.Chain.Links {
 		for _, q := range l.Manifest.Packs {
 			if l.Manifest.Sequence <= p.Manifest.Sequence && q.Class == manifest.Catalogue && !d.lost[q.Name] {
 				packs = append(packs, q)
-				bytes += q.Size
+				total += q.Size
 			}
 		}
 	}
-	if bytes > d.shelf.limit {
+	if total > d.shelf.limit {
 		return nil
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -75,6 +77,14 @@ func (d *Domain) Gather(ctx context.Context, p *Point) error {
 		g.Go(func() error { return d.fetch(ctx, q, q.Size) })
 	}
 	return g.Wait()
+}
+
+// Keep puts a catalogue pack on the shelf that was just sent to a remote store, so that the next backup need not fetch it. That it can't
+// is no reason to fail.
+func (d *Domain) Keep(p manifest.Pack, body io.Reader) {
+	if d.shelf != nil && p.Class == manifest.Catalogue {
+		d.shelf.put(p.Name, p.Size, body)
+	}
 }
 
 // need is told that something of a catalogue pack is about to be read, and what that costs. When the pack has cost as much as all of it
@@ -105,7 +115,7 @@ func (d *Domain) fetch(ctx context.Context, p manifest.Pack, pays int64) error {
 	}
 	defer d.gathering.memory.Release(p.Size)
 	b, err := d.Whole(ctx, p)
-	if err == nil && d.shelf.put(p.Name, b) == nil {
+	if err == nil && d.shelf.put(p.Name, p.Size, bytes.NewReader(b)) == nil {
 		d.forget(p.Name)
 		return nil
 	}

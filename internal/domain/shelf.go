@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,14 +84,17 @@ func (s *shelf) has(name manifest.Digest) bool {
 
 // put keeps a pack, unless it is larger than all that may be kept. It need not survive a power loss: a pack that was cut short has another size, and
 // one that holds anything else does not open.
-func (s *shelf) put(name manifest.Digest, b []byte) error {
-	size := int64(len(b))
+func (s *shelf) put(name manifest.Digest, size int64, body io.Reader) error {
 	if size > s.limit {
 		return nil
 	}
 	temp := s.path(name) + ".new"
-	err := os.WriteFile(temp, b, 0o600)
-	if err == nil {
+	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, body, size)
+	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(temp, s.path(name))
 	}
 	if err != nil {
