@@ -27,6 +27,7 @@ const module = "waybill"
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
+//   - ingest/claims is how many workers share an import, apart from what they import.
 //   - internal/treetest and internal/fault serve tests, internal/proof is tests of the whole way, internal/winetest of what is built for Windows, internal/azurite runs the emulator of Azure, internal/bench is a program that measures the others from outside.
 var ours = map[string]string{
 	"manifest":                        "",
@@ -65,7 +66,9 @@ var ours = map[string]string{
 	"seed/disk/databox":               "manifest",
 	"ingest/vault":                    "internal/durable",
 	"ingest/vault/azure":              "internal/durable",
-	"ingest":                          "manifest seed/disk seed/disk/parity",
+	"ingest":                          "manifest seed/disk seed/disk/parity ingest/claims",
+	"ingest/claims":                   "",
+	"ingest/claims/claimstest":        "",
 	"seed":                            "manifest incremental/volumes internal/source internal/durable internal/pack internal/catalog internal/domain internal/save internal/heal seed/disk seed/disk/databox seed/disk/parity",
 	"ingest/carrier":                  "manifest",
 	"incremental":                     "manifest incremental/volumes internal/source internal/pack internal/catalog internal/save internal/heal internal/domain internal/durable",
@@ -84,7 +87,7 @@ var ours = map[string]string{
 
 // forTests are packages that only tests may import, and waybill, whose demo compares what came back by the
 // yardstick of the tests, and programs that measure, which slow disks down.
-var forTests = []string{"incremental/journal/journaltest", "internal/save/savetest", "internal/treetest", "internal/fault", "internal/azurite", "ingest/vault/vaulttest"}
+var forTests = []string{"incremental/journal/journaltest", "internal/save/savetest", "internal/treetest", "internal/fault", "internal/azurite", "ingest/vault/vaulttest", "ingest/claims/claimstest"}
 
 // theirs says which of our packages may import a module of others. Each is confined to as few as can be.
 var theirs = map[string]string{
