@@ -16,9 +16,6 @@ type custody struct {
 	more []*tree            // the same disk's: copies
 	log  []manifest.Custody // of the vault
 	off  bool               // nothing can be added to it: the disk's log could not be read
-
-	verified, rebuilt           int // packs; guarded by the job's mu, as are their bytes
-	verifiedBytes, rebuiltBytes int64
 }
 
 // receive brings the logs of the disks into the vault, and notes those that are seen there for the first time.
@@ -104,38 +101,6 @@ func (j *job) append(ctx context.Context, c *custody, event manifest.Event, pack
 	return err
 }
 
-// counted notes that a pack was read from a tree and found good.
-func (j *job) counted(t *tree, w *want) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, c := range j.custody {
-		if (c.tree == t || slices.Contains(c.more, t)) && w.state == imported {
-			c.verified++
-			c.verifiedBytes += w.Size
-		}
-	}
-}
-
-// countRebuilt notes that a pack was rebuilt: with the disk it was written to, if that is here, else with a disk of parity.
-func (j *job) countRebuilt(w *want) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var to *custody
-	for _, c := range j.custody {
-		if c.tree.carries(w) {
-			to = c
-			break
-		}
-		if to == nil || c.tree.label.Role == disk.RoleParity && to.tree.label.Role != disk.RoleParity {
-			to = c
-		}
-	}
-	if to != nil && w.state == rebuilt {
-		to.rebuilt++
-		to.rebuiltBytes += w.Size
-	}
-}
-
 // attest notes what this run did with the disks, and gives each disk its log.
 func (j *job) attest(ctx context.Context) error {
 	for _, c := range j.custody {
@@ -153,27 +118,47 @@ func (j *job) attest(ctx context.Context) error {
 }
 
 func (j *job) attestDisk(ctx context.Context, c *custody) error {
-	if c.verified > 0 {
-		if err := j.append(ctx, c, manifest.EventVerified, c.verified, c.verifiedBytes, ""); err != nil {
-			return err
+	did := func(event manifest.Event, does func(*want) bool) error {
+		packs, bytes := j.count(does)
+		if packs == 0 || event == manifest.EventImported && packs <= c.imported(j.doc.ReceiptKey) {
+			return nil
 		}
+		return j.append(ctx, c, event, packs, bytes, "")
 	}
-	if c.rebuilt > 0 {
-		if err := j.append(ctx, c, manifest.EventRepaired, c.rebuilt, c.rebuiltBytes, ""); err != nil {
-			return err
-		}
+	if err := did(manifest.EventVerified, func(w *want) bool { return w.state == imported && c.is(w.from) }); err != nil {
+		return err
 	}
-	packs, bytes := 0, int64(0)
+	if err := did(manifest.EventRepaired, func(w *want) bool { return w.state == rebuilt && j.credited(w) == c }); err != nil {
+		return err
+	}
+	return did(manifest.EventImported, func(w *want) bool { return w.state != missing && c.tree.carries(w) })
+}
+
+// is tells whether a tree is the disk.
+func (c *custody) is(t *tree) bool { return c.tree == t || slices.Contains(c.more, t) }
+
+// count counts packs, and their bytes.
+func (j *job) count(these func(*want) bool) (packs int, bytes int64) {
 	for _, w := range j.wants {
-		if w.state != missing && c.tree.carries(w) {
+		if these(w) {
 			packs++
 			bytes += w.Size
 		}
 	}
-	if packs <= c.imported(j.doc.ReceiptKey) {
-		return nil
+	return packs, bytes
+}
+
+// credited is whose log says that a pack was rebuilt: the disk's that it was written to, if that is here, else a disk's of parity.
+func (j *job) credited(w *want) (to *custody) {
+	for _, c := range j.custody {
+		if c.tree.carries(w) {
+			return c
+		}
+		if to == nil || c.tree.label.Role == disk.RoleParity && to.tree.label.Role != disk.RoleParity {
+			to = c
+		}
 	}
-	return j.append(ctx, c, manifest.EventImported, packs, bytes, "")
+	return to
 }
 
 // imported is how many of the disk's packs the log says the vault has, since its machine had it.

@@ -134,7 +134,7 @@ type job struct {
 	custody []*custody               // of the disks among the trees
 	errs    []error                  // beside damage and what is missing
 
-	mu   sync.Mutex // guards what follows, and the custody's counts
+	mu   sync.Mutex // guards what follows
 	done *Imported
 }
 

@@ -20,8 +20,9 @@ type want struct {
 	set     manifest.ID // that its disk is of
 	trees   []*tree     // that hold something of its name and size, the disk it should be on first
 	state   state
-	damaged bool // something under its name was no good
-	stuck   bool // that was in the vault, where nothing is ever replaced
+	from    *tree // whose copy was imported
+	damaged bool  // something under its name was no good
+	stuck   bool  // that was in the vault, where nothing is ever replaced
 }
 
 type state int
@@ -153,7 +154,7 @@ func (j *job) fetch(ctx context.Context, w *want) error {
 			return err
 		}
 		if bad == nil {
-			j.counted(t, w)
+			w.from = t
 			return nil
 		}
 		if unreadable(bad) && !t.alive(ctx) {

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -13,15 +14,21 @@ import (
 // rebuildAll rebuilds the packs that no source has whole, from the parity of all sources together and of what the vault has. Only then
 // is any parity looked at.
 func (j *job) rebuildAll(ctx context.Context) error {
-	var bad []*want
-	for _, w := range j.wants {
-		if w.state == missing && !w.stuck && !j.lost[w.Name] {
-			bad = append(bad, w)
-		}
-	}
+	bad := slices.DeleteFunc(slices.Clone(j.wants), func(w *want) bool { return !j.lacks(w) })
 	if len(bad) == 0 {
 		return nil
 	}
+	set, err := j.openParity(ctx)
+	if err != nil {
+		return err
+	}
+	return j.rebuildFrom(ctx, bad, set)
+}
+
+// lacks tells whether a pack should be in the vault, and could be put there.
+func (j *job) lacks(w *want) bool { return w.state == missing && !w.stuck && !j.lost[w.Name] }
+
+func (j *job) openParity(ctx context.Context) (*rebuilder, error) {
 	var sources []parity.Source
 	for _, t := range j.trees {
 		if t.left() == nil {
@@ -31,12 +38,12 @@ func (j *job) rebuildAll(ctx context.Context) error {
 	sources = append(sources, parity.Source{Name: theVault, Reader: j.vault})
 	set, err := openRebuilder(ctx, j.machine.Machine, sources)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, flaw := range set.Flaws() {
 		j.warn("parity: %v", flaw)
 	}
-	return j.rebuildFrom(ctx, bad, set)
+	return set, nil
 }
 
 func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *rebuilder) error {
@@ -52,10 +59,7 @@ func (j *job) rebuildFrom(ctx context.Context, bad []*want, set *rebuilder) erro
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	each(ctx, g, runtime.GOMAXPROCS(0), covered, func(ctx context.Context, w *want) error {
-		bad, err := j.store(ctx, w, Source{"parity", set}, rebuilt)
-		if err == nil && bad == nil {
-			j.countRebuilt(w)
-		}
+		_, err := j.store(ctx, w, Source{"parity", set}, rebuilt)
 		if len(w.trees) == 0 {
 			j.opts.Progress.Packs.Add(1)
 		}

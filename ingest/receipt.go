@@ -9,8 +9,41 @@ import (
 	"waybill/manifest"
 )
 
-// receipt writes down what the import came to, signed with the vault's key: the signature first.
+// receipt writes down what the import came to.
 func (j *job) receipt(ctx context.Context) error {
+	r, err := j.account()
+	if err != nil {
+		return fmt.Errorf("writing the receipt: %w", err)
+	}
+	return j.settle(ctx, r)
+}
+
+// A signedReceipt is one as the vault keeps it.
+type signedReceipt struct {
+	Body, Signature []byte
+}
+
+// settle puts a receipt into the vault, the signature first, and finishes what was done by it.
+func (j *job) settle(ctx context.Context, s signedReceipt) error {
+	r, err := manifest.ParseReceipt(s.Body)
+	if err == nil {
+		err = j.put(ctx, manifest.ReceiptSignatureName(r.Machine, manifest.Sum(s.Body)), s.Signature)
+	}
+	if err == nil {
+		j.done.ReceiptName = manifest.ReceiptName(r.Machine, manifest.Sum(s.Body))
+		err = j.put(ctx, j.done.ReceiptName, s.Body)
+	}
+	if err != nil {
+		j.done.ReceiptName = ""
+		return fmt.Errorf("writing the receipt: %w", err)
+	}
+	j.done.Receipt = *r
+	j.mend()
+	return nil
+}
+
+// account is the receipt of what was done, signed with the vault's key.
+func (j *job) account() (s signedReceipt, err error) {
 	r := manifest.Receipt{Vault: j.doc.Vault, Machine: j.machine.Machine, Set: j.set(), Time: j.opts.Now().UTC().Truncate(time.Second), Host: j.opts.Host, Tool: j.opts.Tool}
 	for _, l := range j.links {
 		r.Manifests = append(r.Manifests, manifest.Covered{Sequence: l.Manifest.Sequence, Digest: l.Digest})
@@ -46,25 +79,10 @@ func (j *job) receipt(ctx context.Context) error {
 	if r.Set != "" {
 		r.Arrived, r.Custody = j.arrived(), j.heads()
 	}
-	j.mend()
-	b, err := r.Encode()
-	if err != nil {
-		return fmt.Errorf("writing the receipt: %w", err)
+	if s.Body, err = r.Encode(); err == nil {
+		s.Signature, err = j.signer.Sign(s.Body)
 	}
-	sig, err := j.signer.Sign(b)
-	digest := manifest.Sum(b)
-	if err == nil {
-		err = j.put(ctx, manifest.ReceiptSignatureName(r.Machine, digest), sig)
-	}
-	name := manifest.ReceiptName(r.Machine, digest)
-	if err == nil {
-		err = j.put(ctx, name, b)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the receipt: %w", err)
-	}
-	j.done.Receipt, j.done.ReceiptName = r, name
-	return nil
+	return s, err
 }
 
 // set is the disk set that was read, if it was one.
