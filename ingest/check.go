@@ -153,6 +153,9 @@ func (c *check) custody(ctx context.Context, m *manifest.Machine) error {
 	prefix := manifest.CustodiesPrefix(m.Machine)
 	var logs []manifest.Custody
 	for _, name := range slices.Sorted(maps.Keys(c.all)) {
+		if strings.HasPrefix(name, prefix) && manifest.ParseDiskLabelName(name) {
+			delete(c.files, name)
+		}
 		e, ok := manifest.ParseCustodyName(name)
 		if !ok || !strings.HasPrefix(name, prefix) {
 			continue

@@ -210,3 +210,16 @@ func FuzzDocuments(f *testing.F) {
 		check(t, err, func() ([]byte, error) { return c.Encode() })
 	})
 }
+
+func TestDiskLabelName(t *testing.T) {
+	const m, set ID = "0b7a4e1c-8c55-4f0d-bb1e-5a2f9a6d3c02", "d2c4b8a0-1f3e-4c6d-8a9b-7e5f3d1c0b03"
+	name := DiskLabelName(m, set, 12)
+	if want := "machines/" + string(m) + "/custody/" + string(set) + "-0012/label.json"; name != want {
+		t.Errorf("it is %s, not %s", name, want)
+	}
+	for text, want := range map[string]bool{name: true, name + "x": false, CustodyName(Custody{Machine: m, Set: set, Disk: 12, Number: 1}): false, "label.json": false, "": false} {
+		if got := ParseDiskLabelName(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

@@ -103,6 +103,19 @@ func CustodyPrefix(m, set ID, disk int) string {
 	return fmt.Sprintf("%s%s-%04d/", CustodiesPrefix(m), set, disk)
 }
 
+// DiskLabelName is the label of a sealed disk, beside its custody log.
+func DiskLabelName(m, set ID, disk int) string { return CustodyPrefix(m, set, disk) + "label.json" }
+
+// ParseDiskLabelName tells whether a name is that of a disk's label beside its custody log.
+func ParseDiskLabelName(name string) bool {
+	parts := strings.Split(name, "/")
+	if len(parts) != 5 || !ID(parts[1]).valid() || len(parts[3]) != 36+len("-0001") || !ID(parts[3][:36]).valid() {
+		return false
+	}
+	disk, err := strconv.Atoi(parts[3][37:])
+	return err == nil && disk >= 1 && name == DiskLabelName(ID(parts[1]), ID(parts[3][:36]), disk)
+}
+
 // CustodyName is an entry of a disk's custody log, by machine, set, disk and number.
 func CustodyName(c Custody) string {
 	return fmt.Sprintf("%s%04d.json", CustodyPrefix(c.Machine, c.Set, c.Disk), c.Number)

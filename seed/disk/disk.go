@@ -128,6 +128,19 @@ func (d *Disk) SetLabel(l Label) error {
 	return nil
 }
 
+// setSealed replaces the label with that of a sealed disk, and before it the copy whose name no other disk has: where a carrier puts several disks
+// into one container, only one of their label.json is left.
+func (d *Disk) setSealed(l Label) error {
+	b, err := l.Encode()
+	if err == nil {
+		err = d.Replace(manifest.DiskLabelName(l.Machine, l.Set, l.Disk), b)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the label of %s: %w", d.Path(), err)
+	}
+	return d.SetLabel(l)
+}
+
 // Free is how many bytes the file system of a directory has left.
 func Free(path string) (int64, error) {
 	d, err := durable.Open(path)

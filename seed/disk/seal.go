@@ -185,7 +185,7 @@ func (s *sealing) finish(ctx context.Context) error {
 		return err
 	}
 	l.State = Sealed
-	return s.SetLabel(l)
+	return s.setSealed(l)
 }
 
 // commits reads the chain of the disk's machine.
