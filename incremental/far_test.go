@@ -28,7 +28,7 @@ func TestFarBase(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		r, err := incremental.Run(t.Context(), line, d, save.Config{Roots: []string{root}, Writer: m.writer, Tool: "test", Host: "host"}, m.volumes)
+		r, err := incremental.Run(t.Context(), line, d, save.Config{Roots: []string{root}, Writer: m.writer, Tool: "test", Host: "host"}, m.options)
 		if err != nil {
 			t.Fatal(err)
 		}

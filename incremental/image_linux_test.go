@@ -47,7 +47,7 @@ func TestImage(t *testing.T) {
 	mounted = false
 
 	m := newMachine(t)
-	m.volumes = volumes.Options{Images: []volumes.Image{{Path: image, As: "C:"}}, StateDir: t.TempDir()}
+	m.options.Volumes = volumes.Options{Images: []volumes.Image{{Path: image, As: "C:"}}, StateDir: t.TempDir()}
 	r := m.backup()
 	selection := r.Point.Selection
 	if v := r.Point.Volumes; len(v) != 1 || v[0].Path != "/C:" || v[0].Mode != catalog.Unoptimised || r.Point.ProblemCount > 0 || r.Point.Stats.Files != 7 {
@@ -73,7 +73,7 @@ func TestImage(t *testing.T) {
 	if err := os.Rename(image, moved); err != nil {
 		t.Fatal(err)
 	}
-	m.volumes.Images[0].Path = moved
+	m.options.Volumes.Images[0].Path = moved
 	if r := m.backup(); r.Point.Stats.ReadBytes != 0 || r.Point.Stats.Unchanged != 7 || r.Point.Selection != selection {
 		t.Errorf("%+v, selection %v, was %v", r.Point.Stats, r.Point.Selection, selection)
 	}

@@ -3,37 +3,42 @@
 //
 // [Run] compares the selection with the newest point and sends only what changed; without any
 // point before, it is a full backup. A vault in a directory takes packs as they grow; for others they are
-// held in memory until they are complete, since such a vault takes an object once and whole. A point becomes visible when its manifest
-// is created, under the next number of the chain and only if that is free: two runs can't both
-// take it.
+// held in memory until they are complete, since such a vault takes an object once and whole, and several are on their way at once. A point
+// becomes visible when its manifest is created, under the next number of the chain and only if that is free: two runs can't both
+// take it. What a run sent that failed before, the next takes over, if there is a [Ledger].
 //
 // What changed is found by the change journals of the volumes that the selection is on, as far as they can vouch for the time since; the
 // rest is scanned. See package volumes.
 package incremental
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 
 	"waybill/incremental/volumes"
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
-	"waybill/internal/durable"
 	"waybill/internal/heal"
-	"waybill/internal/pack"
 	"waybill/internal/save"
 	"waybill/manifest"
 )
 
-// A Store is the vault, with the permissions that a backup needs: it never removes.
+// A Store is the vault, with the permissions that a backup needs: it never removes. Run calls Put several times at once.
 type Store interface {
+	domain.Store
 	Put(ctx context.Context, name string, body io.ReadSeeker) error
-	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
+}
+
+// Options say how a run goes into its vault. The zero value will do.
+type Options struct {
+	Volumes volumes.Options
+	Ledger  Ledger // nil: what a run sent that failed is sent once more
+	// Sending is the context of what is sent even when the run is cancelled, so that what is done is kept. It ends when there is no use in
+	// trying any longer. Nil: it never does.
+	Sending context.Context
 }
 
 // ErrForked says that the vault holds another commit under the number this one would
@@ -41,16 +46,16 @@ type Store interface {
 var ErrForked = errors.New("the vault has another commit of this machine at that place in its chain")
 
 // Run saves the selection of cfg into the vault, as the point after the domain's last. It sets cfg's
-// Base, Reason, Volumes, place in the chain, Destination and Known. Without roots the last point's selection is taken again, or all that is in o's images.
-func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o volumes.Options) (_ *save.Result, err error) {
+// Base, Reason, Volumes, place in the chain, Destination, Known and Adopted, and for a vault that isn't a directory how much is on its way at once. Without roots the last point's selection is taken again, or all that is in o's images.
+func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o Options) (_ *save.Result, err error) {
 	if d.Flaw != nil {
 		return nil, fmt.Errorf("the machine's chain of commits is not sound: %w", d.Flaw)
 	}
-	if s, ok := vault.(streamer); ok {
-		if err := s.Sweep(); err != nil {
-			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
-		}
+	w, err := newWire(ctx, vault, d, &cfg, o)
+	if err != nil {
+		return nil, err
 	}
+	defer w.stop(nil)
 	if last := d.Chain.Last(); last != nil {
 		cfg.Writer.Sequence, cfg.Writer.Head = last.Manifest.Sequence, last.Digest
 	}
@@ -66,15 +71,17 @@ func Run(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o 
 		return nil, fmt.Errorf("reading the last recovery point: %w", err)
 	}
 	unread := err
-	if len(cfg.Roots)+len(o.Images) == 0 {
+	if len(cfg.Roots)+len(o.Volumes.Images) == 0 {
 		return nil, errors.New("there is no recovery point yet, so it must be said what to save")
 	}
 	if _, err := d.CoverData(ctx); err != nil {
 		return nil, err
 	}
+	if cfg.Adopted, err = w.adopt(ctx, d); err != nil {
+		return nil, err
+	}
 	cfg.Known = d
-	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine, keep: d.Keep}
-	held, err := volumes.Prepare(ctx, &cfg, o)
+	held, err := volumes.Prepare(ctx, &cfg, o.Volumes)
 	if err != nil {
 		return nil, err
 	}
@@ -131,96 +138,10 @@ func lacks(ctx context.Context, d *domain.Domain, p *domain.Point) bool {
 // Heal stores again, into the vault, what was in packs that it misses: see heal.Run, which tells what it needs of cfg. After Run it knows what was moved.
 // Each commit is reported to committed.
 func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, packs []manifest.Pack, committed func(*save.Result) error) (*heal.Report, error) {
-	if s, ok := vault.(streamer); ok {
-		if err := s.Sweep(); err != nil {
-			return nil, fmt.Errorf("sweeping the vault of what an interrupted run left: %w", err)
-		}
-	}
-	cfg.Destination = &wire{ctx: context.WithoutCancel(ctx), vault: vault, machine: d.Machine.Machine, keep: d.Keep}
-	return heal.Run(ctx, d, cfg, packs, heal.Options{Put: vault.Put, Committed: committed})
-}
-
-// wire is the vault as a destination.
-type wire struct {
-	ctx     context.Context
-	vault   Store
-	machine manifest.ID
-	keep    func(manifest.Pack, io.Reader)
-	memory  memory
-}
-
-// A streamer is a store that takes an object as it grows: a directory.
-type streamer interface {
-	Create() (*durable.File, error)
-	Sweep() error // removes what dead writers left
-}
-
-func (v *wire) Create(manifest.Class) (pack.Target, error) {
-	if s, ok := v.vault.(streamer); ok {
-		f, err := s.Create()
-		if err != nil {
-			return nil, fmt.Errorf("beginning a pack in the vault: %w", err)
-		}
-		return &streamed{f, v.machine}, nil
-	}
-	return &held{wire: v, buffer: buffer{memory: &v.memory}}, nil
-}
-
-// Publish creates the signature and then the manifest.
-func (v *wire) Publish(ctx context.Context, c save.Commit) error {
-	seq := c.Manifest.Sequence
-	err := v.vault.Put(ctx, manifest.SignatureName(v.machine, seq, c.ID), bytes.NewReader(c.Signature))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing the signature of commit %d: %w", seq, err)
-	}
-	name := manifest.ManifestName(v.machine, seq)
-	err = v.vault.Put(ctx, name, bytes.NewReader(c.Bytes))
-	if errors.Is(err, fs.ErrExist) {
-		if there := make([]byte, len(c.Bytes)); v.isThere(ctx, name, there) && bytes.Equal(there, c.Bytes) {
-			return nil // an earlier try whose answer was lost
-		}
-		return fmt.Errorf("commit %d: %w", seq, ErrForked)
-	}
+	w, err := newWire(ctx, vault, d, &cfg, Options{})
 	if err != nil {
-		return fmt.Errorf("writing manifest %d: %w", seq, err)
+		return nil, err
 	}
-	return nil
-}
-
-func (v *wire) isThere(ctx context.Context, name string, b []byte) bool {
-	n, err := v.vault.ReadAt(ctx, name, b, 0)
-	return n == len(b) && (err == nil || errors.Is(err, io.EOF))
-}
-
-// held is a pack in memory on its way to the vault.
-type held struct {
-	*wire
-	buffer
-}
-
-// Commit puts the pack. A pack that is there already is the same one: its name is its content's.
-func (h *held) Commit(p manifest.Pack) error {
-	defer h.release()
-	err := h.vault.Put(h.ctx, manifest.PackName(h.machine, p.Name), io.NewSectionReader(h, 0, h.size))
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
-	}
-	h.keep(p, io.NewSectionReader(h, 0, h.size))
-	return nil
-}
-
-func (h *held) Abort() { h.release() }
-
-// streamed is a pack that grows in the vault itself, invisible until it is committed.
-type streamed struct {
-	*durable.File
-	machine manifest.ID
-}
-
-// Commit publishes the pack; see held.Commit.
-func (f *streamed) Commit(p manifest.Pack) error {
-	if err := f.File.Commit(manifest.PackName(f.machine, p.Name)); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
-	}
-	return nil
+	defer w.stop(nil)
+	return heal.Run(ctx, d, cfg, packs, heal.Options{Put: vault.Put, Committed: committed})
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"waybill/incremental"
 	"waybill/incremental/journal/fanotify"
 	"waybill/incremental/journal/journaltest"
 	"waybill/incremental/volumes"
@@ -26,7 +27,7 @@ import (
 func onBtrfs(t *testing.T) (*machine, string) {
 	volume := journaltest.Mount(t, "btrfs", 256<<20)
 	m := newMachine(t)
-	m.volumes = volumes.Options{Snapshot: true, StateDir: t.TempDir()}
+	m.options.Volumes = volumes.Options{Snapshot: true, StateDir: t.TempDir()}
 	root := filepath.Join(volume, "data")
 	for i := range 200 {
 		write(t, fmt.Sprintf("%s/d%02d/f%03d", root, i%20, i), noise(1000+i, uint64(i)))
@@ -168,30 +169,24 @@ func TestJournalStops(t *testing.T) {
 
 // failing fails to put what has part in its name; cancelling cancels the run when it has put a commit.
 type failing struct {
-	store
+	incremental.Store
 	part string
 }
 
 type cancelling struct {
-	store
+	incremental.Store
 	cancel func()
-}
-
-// store hides that a vault takes packs as they grow.
-type store interface {
-	Put(ctx context.Context, name string, body io.ReadSeeker) error
-	ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error)
 }
 
 func (f failing) Put(ctx context.Context, name string, body io.ReadSeeker) error {
 	if strings.Contains(name, f.part) {
 		return errors.New("no room")
 	}
-	return f.store.Put(ctx, name, body)
+	return f.Store.Put(ctx, name, body)
 }
 
 func (c cancelling) Put(ctx context.Context, name string, body io.ReadSeeker) error {
-	err := c.store.Put(ctx, name, body)
+	err := c.Store.Put(ctx, name, body)
 	if strings.HasSuffix(name, ".json") {
 		c.cancel()
 	}
@@ -248,9 +243,9 @@ func TestVolumesBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	m.volumes.Tell = func(note string) { told = append(told, note) }
+	m.options.Volumes.Tell = func(note string) { told = append(told, note) }
 	r = m.backup()
-	if m.volumes.Tell = nil; len(told) != 1 || !strings.Contains(told[0], "d08/other was mounted") {
+	if m.options.Volumes.Tell = nil; len(told) != 1 || !strings.Contains(told[0], "d08/other was mounted") {
 		t.Errorf("told %q", told)
 	}
 	m.same("latest", root)
@@ -300,7 +295,7 @@ func TestSweep(t *testing.T) {
 	if err := os.Chmod(root+"/d10", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	m.volumes.Sweep = -1
+	m.options.Volumes.Sweep = -1
 	r := m.scanned(root, "swept, as was asked for")
 	if v := how(t, r, root); v.Misses != 0 || v.Scanned == nil || r.Point.Stats.Files != 201 {
 		t.Errorf("%+v, %+v", v, r.Point.Stats)
@@ -311,12 +306,12 @@ func TestSweep(t *testing.T) {
 func TestJournalRequired(t *testing.T) {
 	m, root := newMachine(t), t.TempDir()
 	write(t, root+"/a", []byte("a"))
-	m.volumes.Mode = volumes.Required
+	m.options.Volumes.Mode = volumes.Required
 	if r, err := m.try(t.Context(), root); r != nil || !isRequired(err) {
 		t.Errorf("%v, %v", r, err)
 	}
 	m, root = onBtrfs(t)
-	m.volumes.Mode = volumes.Required
+	m.options.Volumes.Mode = volumes.Required
 	m.backup(root)
 	m.optimised(root)
 	m.change = func(c *save.Config) { c.Excludes = []string{"f1*"} }
@@ -334,13 +329,13 @@ func isRequired(err error) bool {
 func TestAgent(t *testing.T) {
 	volume := journaltest.Mount(t, "ext4", 64<<20)
 	m := newMachine(t)
-	m.volumes.StateDir = t.TempDir()
+	m.options.Volumes.StateDir = t.TempDir()
 	root := filepath.Join(volume, "data")
 	for i := range 100 {
 		write(t, fmt.Sprintf("%s/d%02d/f%03d", root, i%20, i), noise(1000+i, uint64(i)))
 	}
 	m.scanned(root, "the agent does not run", root)
-	watch(t, m.volumes.StateDir, volume)
+	watch(t, m.options.Volumes.StateDir, volume)
 	m.scanned(root, "no cursor from the last backup (then: the agent does not run)")
 	run(t, "sh", "-c", // another process: the agent doesn't listen to its own
 		"cd "+root+" && head -c 3000 /dev/urandom >d03/new && mv d04 d05/moved && ln d06/f006 d07/link && rm -r d08")
@@ -349,7 +344,7 @@ func TestAgent(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	run(t, "sh", "-c", "echo late >"+root+"/d09/late")
-	m.volumes.Sweep = -1
+	m.options.Volumes.Sweep = -1
 	if v := how(t, m.scanned(root, "swept, as was asked for"), root); v.Misses != 0 {
 		t.Errorf("%+v", v)
 	}
@@ -403,14 +398,14 @@ func TestJournalStopsInNewDirectory(t *testing.T) {
 // A directory that came while a volume that is not held still was read.
 func TestMadeMeanwhile(t *testing.T) {
 	m, root := onBtrfs(t)
-	m.volumes.Snapshot = false
+	m.options.Volumes.Snapshot = false
 	m.backup(root)
-	m.volumes.Now = func() time.Time { // it is asked for when the journal was
+	m.options.Volumes.Now = func() time.Time { // it is asked for when the journal was
 		write(t, root+"/d07/new/inner/a", []byte("a"))
 		return time.Now()
 	}
 	m.backup(root)
-	m.volumes.Now = nil
+	m.options.Volumes.Now = nil
 	run(t, "sync")
 	write(t, root+"/d07/new/inner/b", []byte("b"))
 	m.optimised(root)
@@ -446,7 +441,7 @@ func TestUnmounted(t *testing.T) {
 // wanted, or a file of another.
 func TestBound(t *testing.T) {
 	m, root := onBtrfs(t)
-	m.volumes.Snapshot = false
+	m.options.Volumes.Snapshot = false
 	elsewhere, file := filepath.Dir(root)+"/elsewhere", t.TempDir()+"/file"
 	write(t, elsewhere+"/deep/a", noise(100, 1))
 	write(t, file, noise(100, 1))

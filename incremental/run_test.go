@@ -17,7 +17,6 @@ import (
 	"filippo.io/age"
 
 	"waybill/incremental"
-	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/catalog"
 	"waybill/internal/domain"
@@ -38,7 +37,7 @@ type machine struct {
 	keys     pack.Keys
 	change   func(*save.Config) // applied to every backup
 	store    incremental.Store
-	volumes  volumes.Options
+	options  incremental.Options
 }
 
 func newMachine(t *testing.T) *machine {
@@ -82,7 +81,7 @@ func (m *machine) try(ctx context.Context, roots ...string) (*save.Result, error
 	if m.change != nil {
 		m.change(&cfg)
 	}
-	return incremental.Run(ctx, m.store, m.open(), cfg, m.volumes)
+	return incremental.Run(ctx, m.store, m.open(), cfg, m.options)
 }
 
 func (m *machine) backup(roots ...string) *save.Result {

@@ -147,7 +147,7 @@ func (a *app) save(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 	began := time.Now()
 	cfg.Progress = &save.Progress{}
 	stop := a.out.Progress(saving(cfg.Progress))
-	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, o)
+	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, incremental.Options{Volumes: o, Ledger: w.state.Sent()})
 	stop()
 	if err := w.record(r, imagesAgain(required(err))); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"waybill/manifest"
 )
 
-// A Ledger remembers the packs of a seed that were finished and are in no commit yet, in a file of a line each in the state's cache. It is a
+// A Ledger remembers packs that were finished and are in no commit yet, in a file of a line each in the state's cache. It is a
 // hint: a line that a crash cut short is passed over, and what is forgotten is written once more. It is safe for concurrent use.
 type Ledger struct {
 	path string
@@ -23,8 +23,11 @@ type Ledger struct {
 // A line is a pack as the ledger has it, without the manifest's form.
 type line manifest.Pack
 
-// Ledger is the machine's.
+// Ledger is that of packs on the disks of a seed.
 func (s *State) Ledger() *Ledger { return &Ledger{path: s.path("cache/finished-packs.jsonl")} }
+
+// Sent is that of packs which were sent to the vault, or were about to be.
+func (s *State) Sent() *Ledger { return &Ledger{path: s.path("cache/sent-packs.jsonl")} }
 
 // Add notes a pack. It is durable on return.
 func (l *Ledger) Add(p manifest.Pack) error {

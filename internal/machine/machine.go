@@ -13,6 +13,7 @@
 //	cache/index        the chunk index, and the manifests that were verified before; may be deleted at any time
 //	cache/packs        a tree of the machine's own catalogue packs and commits: what incrementals begin from until
 //	                   a seed has arrived in the vault, and not needed after
+//	cache/*.jsonl      the packs that were finished on a seed's disks, or sent to the vault, and are in no commit yet; a hint
 //	cache/shelf        catalogue packs that were read from a vault over a network; may be deleted at any time
 //
 // The package neither decides what a commit holds nor reads passphrases. A state is

@@ -149,7 +149,7 @@ func (m *machine) try(s store, cfg save.Config) (*save.Result, error) {
 		return nil, err
 	}
 	defer d.Close()
-	return incremental.Run(m.t.Context(), s, d, cfg, m.volumes)
+	return incremental.Run(m.t.Context(), s, d, cfg, incremental.Options{Volumes: m.volumes})
 }
 
 // backup makes a backup that must succeed.

@@ -12,7 +12,6 @@ import (
 	"filippo.io/age"
 
 	"waybill/incremental"
-	"waybill/incremental/volumes"
 	"waybill/ingest/vault"
 	"waybill/internal/domain"
 	"waybill/internal/fault"
@@ -102,7 +101,7 @@ func (m *machine) backup(roots ...string) *save.Result {
 	}
 	d := m.open(false)
 	defer d.Close()
-	r, err := incremental.Run(m.Context(), m.vault, d, cfg, volumes.Options{})
+	r, err := incremental.Run(m.Context(), m.vault, d, cfg, incremental.Options{})
 	if err != nil {
 		m.Fatal(err)
 	}
