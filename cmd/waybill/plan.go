@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/internal/cli"
+	"waybill/internal/line"
 	"waybill/internal/pack"
 	"waybill/internal/source"
 	"waybill/seed/disk/databox"
@@ -155,7 +156,7 @@ func (f *planFlags) question() (q plan.Question, err error) {
 	if err != nil {
 		return q, err
 	}
-	if q.Line.Hours, err = plan.ParseHours(f.hours); err != nil {
+	if q.Line.Hours, err = line.ParseHours(f.hours); err != nil {
 		return q, cli.Errorf(cli.Usage, "--hours: %w", err)
 	}
 	if q.DiskSize, err = cli.ParseBytes(f.diskSize); err != nil {
@@ -176,7 +177,7 @@ func (f *planFlags) question() (q plan.Question, err error) {
 
 // bytesPerSecond reads a rate in bits or bytes.
 func bytesPerSecond(s string) (float64, error) {
-	bits, err := plan.ParseRate(s)
+	bits, err := line.ParseRate(s)
 	if err != nil {
 		return 0, err
 	}

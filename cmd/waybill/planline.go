@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"waybill/internal/cli"
+	"waybill/internal/line"
 	"waybill/seed/plan"
 )
 
@@ -47,7 +48,7 @@ func newPlanLine(s *plan.Survey, q plan.Question) (*planLine, error) {
 // advise is the answer in a sentence.
 func (l *planLine) advise(sure bool) string {
 	a, disks := &l.Plan, fmt.Sprintf("%s of %s", cli.Counted(int64(l.Plan.Disks), "disk"), cli.Bytes(l.question.DiskSize))
-	even := plan.FormatRate(a.Breakeven)
+	even := line.FormatRate(a.Breakeven)
 	switch {
 	case a.Never:
 		return fmt.Sprintf("Ship: the line takes nothing; on %s it takes %s.", disks, span(a.Disk))
@@ -84,7 +85,7 @@ func (l *planLine) write(w io.Writer) {
 	fmt.Fprintf(w, "by disk   %s: %s to fill, %s on the way, %s to ingest\n", span(a.Disk), span(a.Seed), span(a.Courier), span(a.Ingest))
 	fmt.Fprintf(w, "disks     %d of %s without parity; %d with parity %s on each and %s\n", a.Bare, cli.Bytes(q.DiskSize), a.Disks, q.Parity, cli.Counted(int64(q.ParityDisks), "parity disk"))
 	if a.Breakeven > 0 {
-		fmt.Fprintf(w, "even at   %s, when both ways take as long\n", plan.FormatRate(a.Breakeven))
+		fmt.Fprintf(w, "even at   %s, when both ways take as long\n", line.FormatRate(a.Breakeven))
 	} else {
 		fmt.Fprintf(w, "even at   no rate: what flows outside of the hours is enough\n")
 	}
@@ -96,9 +97,9 @@ func (l *planLine) writeWire(w io.Writer) {
 		fmt.Fprintf(w, "by wire   never\n")
 		return
 	}
-	fmt.Fprintf(w, "by wire   %s at %s", span(l.Plan.Wire), plan.FormatRate(l.Bandwidth))
+	fmt.Fprintf(w, "by wire   %s at %s", span(l.Plan.Wire), line.FormatRate(l.Bandwidth))
 	if l.hours != "" {
-		fmt.Fprintf(w, ", %s, and %s else", l.hours, plan.FormatRate(l.question.Line.Busy))
+		fmt.Fprintf(w, ", %s, and %s else", l.hours, line.FormatRate(l.question.Line.Busy))
 	}
 	fmt.Fprintln(w)
 }

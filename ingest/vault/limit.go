@@ -4,18 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
-
-	"golang.org/x/time/rate"
 )
 
-// PerSecond is a limiter for Limit that lets so many bytes a second pass.
-func PerSecond(bytes int) *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(bytes), max(bytes/8, 4<<10))
+// A Limiter says when bytes may pass, as line.Limiter does. It is safe for concurrent use, and shared by all that share a line.
+type Limiter interface {
+	// Begin waits until an object may be sent at all; end is called when it was.
+	Begin(ctx context.Context) (end func(), err error)
+	// Wait waits until n more bytes may pass.
+	Wait(ctx context.Context, n int) error
 }
 
-// Limit returns a store that reads and writes s no faster than the limiters allow, whose tokens are bytes; nil means
-// no limit. Several stores may share a limiter, and its limit may be changed while they work.
-func Limit(s Store, up, down *rate.Limiter) Store {
+// Limit returns a store that reads and writes s no faster than the limiters allow; nil means no limit.
+func Limit(s Store, up, down Limiter) Store {
 	l := &limited{s, up, down}
 	if h, ok := s.(Hierarchy); ok {
 		return struct {
@@ -28,7 +28,7 @@ func Limit(s Store, up, down *rate.Limiter) Store {
 
 type limited struct {
 	Store
-	up, down *rate.Limiter
+	up, down Limiter
 }
 
 // Remote tells whether the store beneath says that it is far.
@@ -39,45 +39,41 @@ func (l *limited) Remote() bool {
 
 // Put implements Store.
 func (l *limited) Put(ctx context.Context, name string, body io.ReadSeeker) error {
-	if l.up != nil {
-		body = &limitedBody{ctx, body, l.up}
+	if l.up == nil {
+		return l.Store.Put(ctx, name, body)
 	}
-	return l.Store.Put(ctx, name, body)
+	end, err := l.up.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", name, err)
+	}
+	defer end()
+	return l.Store.Put(ctx, name, &limitedBody{ctx, body, l.up})
 }
 
-// ReadAt implements Store. It waits first: one range stays one request, whatever the limiter's burst.
+// ReadAt implements Store. It waits first: one range stays one request.
 func (l *limited) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
 	if l.down != nil {
-		if err := spend(ctx, l.down, len(p)); err != nil {
+		if err := l.down.Wait(ctx, len(p)); err != nil {
 			return 0, fmt.Errorf("reading %s: %w", name, err)
 		}
 	}
 	return l.Store.ReadAt(ctx, name, p, off)
 }
 
-// spend waits for n tokens, in portions that the limiter can hold.
-func spend(ctx context.Context, l *rate.Limiter, n int) error {
-	for n > 0 {
-		part := min(n, l.Burst())
-		if err := l.WaitN(ctx, part); err != nil {
-			return err
-		}
-		n -= part
-	}
-	return nil
-}
-
 // A limitedBody hands out bytes no faster than it may.
 type limitedBody struct {
 	ctx context.Context
 	io.ReadSeeker
-	limiter *rate.Limiter
+	limiter Limiter
 }
 
-// Read implements io.Reader. It reads what the limiter can hold at most, so that the traffic is even.
+// portion is the most of a body that is waited for at once, so that the traffic is even.
+const portion = 32 << 10
+
+// Read implements io.Reader.
 func (b *limitedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadSeeker.Read(p[:min(len(p), b.limiter.Burst())])
-	if werr := spend(b.ctx, b.limiter, n); werr != nil {
+	n, err := b.ReadSeeker.Read(p[:min(len(p), portion)])
+	if werr := b.limiter.Wait(b.ctx, n); werr != nil {
 		return 0, werr
 	}
 	return n, err

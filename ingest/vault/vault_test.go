@@ -12,12 +12,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"waybill/ingest/vault"
 	"waybill/ingest/vault/vaulttest"
 	"waybill/internal/durable"
 	"waybill/internal/fault"
+	"waybill/internal/line"
 )
 
 func open(t *testing.T, dir string) *vault.Dir {
@@ -30,13 +29,18 @@ func open(t *testing.T, dir string) *vault.Dir {
 	return v
 }
 
+// perSecond is a limiter that lets so many bytes a second pass.
+func perSecond(bytes int) vault.Limiter {
+	return line.NewLimiter(line.Schedule{Else: line.Rate(8 * bytes)}, time.Now)
+}
+
 func TestDir(t *testing.T) {
 	vaulttest.Run(t, func(t *testing.T) vault.Store { return open(t, t.TempDir()) })
 }
 
 func TestLimited(t *testing.T) {
 	vaulttest.Run(t, func(t *testing.T) vault.Store {
-		return vault.Limit(open(t, t.TempDir()), vault.PerSecond(1<<30), rate.NewLimiter(rate.Inf, 1000))
+		return vault.Limit(open(t, t.TempDir()), perSecond(1<<30), line.NewLimiter(line.Schedule{}, time.Now))
 	})
 }
 
@@ -67,7 +71,7 @@ func TestCreate(t *testing.T) {
 func TestLimitRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, second = 1 << 20, 100_000
-		s := vault.Limit(open(t, t.TempDir()), vault.PerSecond(second), vault.PerSecond(2*second))
+		s := vault.Limit(open(t, t.TempDir()), perSecond(second), perSecond(2*second))
 		took := func(what string, do func() error, least time.Duration) {
 			t.Helper()
 			start := time.Now()

@@ -26,6 +26,7 @@ const module = "waybill"
 //   - internal/heal is what a backup over the wire and a disk sent after have in common: which packs are lost, and storing again what was in them.
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
+//   - internal/line is how much of a line may be used when. plan reads rates by it, too, and vaults are held to it by commands.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
 //   - ingest/claims is how many workers share an import, apart from what they import.
 //   - internal/treetest and internal/fault serve tests, internal/proof is tests of the whole way, internal/winetest of what is built for Windows, internal/azurite runs the emulator of Azure, internal/bench is a program that measures the others from outside.
@@ -49,6 +50,7 @@ var ours = map[string]string{
 	"incremental/journal/btrfs":       "incremental/journal internal/catalog internal/source",
 	"incremental/volumes":             "manifest incremental/journal incremental/journal/btrfs incremental/journal/fanotify incremental/journal/usn internal/ntfs internal/ntfs/image internal/ntfs/ntfsdir internal/catalog internal/mountinfo internal/save internal/source",
 	"internal/mountinfo":              "",
+	"internal/line":                   "",
 	"internal/proof":                  "",
 	"ingest/vault/vaulttest":          "ingest/vault",
 	"ingest/vault/vaultsim":           "manifest",
@@ -72,7 +74,7 @@ var ours = map[string]string{
 	"seed":                            "manifest incremental/volumes internal/source internal/durable internal/pack internal/catalog internal/domain internal/save internal/heal seed/disk seed/disk/databox seed/disk/parity",
 	"ingest/carrier":                  "manifest",
 	"incremental":                     "manifest incremental/volumes internal/source internal/pack internal/catalog internal/save internal/heal internal/domain internal/durable",
-	"seed/plan":                       "manifest internal/source internal/pack internal/pack/cut internal/catalog seed/disk/parity",
+	"seed/plan":                       "manifest internal/source internal/pack internal/pack/cut internal/catalog internal/line seed/disk/parity",
 	"cmd/waybill":                     "*",
 	"cmd/waybill-ingest":              "*",
 	"cmd/internal/ingestcmd":          "*",
@@ -104,7 +106,7 @@ var theirs = map[string]string{
 	"golang.org/x/crypto":               "internal/keys",
 	"golang.org/x/sync":                 "*",
 	"golang.org/x/sys":                  "*",
-	"golang.org/x/time":                 "ingest/vault",
+	"golang.org/x/time":                 "internal/line",
 	"github.com/spf13/pflag":            "cmd/waybill cmd/internal/place", // cobra's flags
 	"golang.org/x/term":                 "cmd/waybill cmd/internal/ingestcmd",
 	"github.com/hanwen/go-fuse/v2":      "internal/fault",

@@ -6,13 +6,14 @@ import (
 	"math"
 	"time"
 
+	"waybill/internal/line"
 	"waybill/seed/disk/parity"
 )
 
 // A Line is a network line. Rates are in bits a second.
 type Line struct {
 	Rate  float64 // within the hours
-	Hours Hours
+	Hours line.Hours
 	Busy  float64 // outside of them
 }
 
@@ -107,7 +108,7 @@ func (a *Answer) wire(line, cpu float64) {
 }
 
 // open is the part of a day in which the line has its full rate.
-func (l Line) open() float64 { return float64(l.Hours.length()) / day }
+func (l Line) open() float64 { return float64(l.Hours.Length()) / day }
 
 // mean is the line's rate over a whole day, in bits a second.
 func (l Line) mean() float64 { return l.Rate*l.open() + l.Busy*(1-l.open()) }

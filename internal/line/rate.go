@@ -1,4 +1,4 @@
-package plan
+package line
 
 import (
 	"fmt"
@@ -87,8 +87,10 @@ func clock(s string) (int, error) {
 	return h%24*3600 + m*60, nil
 }
 
-// length is how many seconds of a day they last.
-func (h Hours) length() int {
+const day = 24 * 60 * 60
+
+// Length is how many seconds of a day they last.
+func (h Hours) Length() int {
 	if h.From == h.To {
 		return day
 	}
