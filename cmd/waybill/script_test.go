@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,10 +23,24 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(stopping{m}, map[string]func(){
 		"waybill":        func() { os.Exit(run(keys.Cost{Time: 1, MemoryKiB: 64, Threads: 1})) },
 		"waybill-ingest": func() { os.Exit(ingestcmd.Main(os.Args[1:])) },
 	})
+}
+
+// azure is the storage account of the scripts that ask for it by the condition [azurite]: one server for all of them.
+var (
+	azure      azurite.Server
+	startAzure = sync.OnceValue(func() error { return azure.Run() })
+)
+
+// stopping runs the tests, and ends what they started.
+type stopping struct{ *testing.M }
+
+func (s stopping) Run() int {
+	defer azure.Stop()
+	return s.M.Run()
 }
 
 // The scripts use the program as people do. Beside testscript's own commands they have
@@ -40,14 +55,10 @@ func TestMain(m *testing.M) {
 //	removeall PATTERN           removes files
 //	smalldisk DIR MIB           mounts a disk of that size on a new directory; the condition [fuse] tells whether that can be done
 //	loopdisk DIR KIND MIB       mounts a new file system of that kind and size on a new directory; the condition [loop:KIND] tells whether that can be done
+//	container VAR               sets a variable to the address of a container that no other script has, and that is not there yet, and CONTAINER to its
+//	                            bare name; in the account of AZURITE_ENDPOINT, whose key is AZURITE_KEY; after [!azurite] skip
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
-//
-// The condition [azurite] tells whether $AZURITE is the endpoint of an account, whose key is in $AZURE_STORAGE_KEY.
 func TestScripts(t *testing.T) {
-	var cloud azurite.Server
-	if cloud.Run() == nil {
-		t.Cleanup(cloud.Stop)
-	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -55,9 +66,6 @@ func TestScripts(t *testing.T) {
 			env.Setenv("WAYBILL_STATE", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("WAYBILL_PASSPHRASE", "the passphrase of the tests")
 			env.Setenv("TZ", "UTC")
-			env.Setenv("AZURITE", cloud.Endpoint)
-			env.Setenv("AZURE_STORAGE_KEY", azurite.Key)
-			env.Setenv("CONTAINER", azurite.Name())
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -65,7 +73,8 @@ func TestScripts(t *testing.T) {
 				return fault.Available(), nil
 			}
 			if cond == "azurite" {
-				return cloud.Endpoint != "", nil
+				err := startAzure()
+				return err == nil, ignore(err, azurite.ErrAbsent)
 			}
 			if kind, ok := strings.CutPrefix(cond, "loop:"); ok {
 				_, err := exec.LookPath("mkfs." + kind)
@@ -75,9 +84,28 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition is called %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
+			"exits": exits, "container": container, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
 		},
 	})
+}
+
+// ignore is err, unless it is that one.
+func ignore(err, that error) error {
+	if errors.Is(err, that) {
+		return nil
+	}
+	return err
+}
+
+func container(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: container variable")
+	}
+	ts.Setenv("AZURITE_ENDPOINT", azure.Endpoint)
+	ts.Setenv("AZURITE_KEY", azurite.Key)
+	name := azurite.Name()
+	ts.Setenv("CONTAINER", name)
+	ts.Setenv(args[0], azure.Address(name))
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -74,7 +74,7 @@ func (w *writing) config(roots []string, f *saveFlags) (cfg save.Config, err err
 	return cfg, err
 }
 
-// ownPlaces are the paths that are never saved: the machine's state, and its vault if that is a directory.
+// ownPlaces are the directories that are never saved: the machine's state, and its vault where that is one.
 func ownPlaces(s *machine.State) []string {
 	if place.Remote(s.Credentials.Address) {
 		return []string{s.Dir()}

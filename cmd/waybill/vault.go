@@ -29,10 +29,11 @@ func newVaultCreate(a *app) *cobra.Command {
 	var secret secret
 	var credentials string
 	cmd := &cobra.Command{
-		Use:   "create ADDRESS",
-		Short: "make a new vault in an empty directory or container",
-		Long: `Makes a new vault in a directory that is empty or doesn't exist yet, or in a container of Azure Blob Storage,
-azblob://ACCOUNT/CONTAINER[/PREFIX], which is made if it isn't there. "waybill help environment" tells where the secret for that comes from.
+		Use:   "create VAULT",
+		Short: "make a new vault in an empty directory, or in a container of Azure Blob Storage",
+		Long: `Makes a new vault in a directory that is empty or doesn't exist yet, or in a container of Azure Blob Storage. The container
+is made unless it is there; nothing may be in it, or below its prefix. How a vault in a container is
+addressed, and where its secret comes from, "waybill help environment" tells.
 
 Everything in a vault is encrypted to its recovery key. The passphrase unlocks that key; the key itself is
 printed once, to be written down and kept apart from the vault. Who has lost both can't restore anything,
@@ -42,7 +43,7 @@ The credentials file tells a machine which vault is meant, and with which key to
 secret, but hand it over in a way that nobody can change it.`,
 		Example: `  waybill vault create /srv/vault
   waybill vault create --passphrase-file pass --credentials db.json /srv/vault
-  waybill vault create --secret-file key.txt azblob://mystorage/backups`,
+  waybill vault create --secret-file key azblob://acmebackup/vault`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.createVault(cmd.Context(), args[0], credentials, &secret)
@@ -61,8 +62,8 @@ type created struct {
 	RecoveryKey string      `json:"recovery_key"`
 }
 
-func (a *app) createVault(ctx context.Context, dir, credentials string, s *secret) error {
-	address, err := place.Clean(dir)
+func (a *app) createVault(ctx context.Context, where, credentials string, s *secret) error {
+	address, err := place.Clean(where)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (a *app) createVault(ctx context.Context, dir, credentials string, s *secre
 	return nil
 }
 
-// fillVault makes the vault's place and its documents. waybill.json comes last: without it
+// fillVault makes the vault's directory or container, and its documents. waybill.json comes last: without it
 // there is no vault.
 func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, recovery *age.X25519Identity, now time.Time) (*manifest.Vault, error) {
 	id, err := uuid.NewRandom()
@@ -117,7 +118,7 @@ func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, 
 	if err != nil {
 		return nil, err
 	}
-	store, err := place.Create(ctx, address, a.secrets)
+	store, err := place.CreateVault(ctx, address, a.secrets)
 	if err != nil {
 		return nil, err
 	}

@@ -43,14 +43,14 @@ type Server struct {
 	done chan struct{} // closed when its output has ended
 }
 
-// errAbsent says that Azurite isn't installed.
-var errAbsent = errors.New("Azurite is not installed: `just _azurite`")
+// ErrAbsent says that Azurite isn't installed.
+var ErrAbsent = errors.New("the emulator Azurite is not installed: `just _azurite`")
 
 // Start starts the server if it doesn't run, and skips the test where it isn't installed.
 func (s *Server) Start(t testing.TB) *Server {
 	t.Helper()
 	s.once.Do(func() { s.err = s.Run() })
-	if errors.Is(s.err, errAbsent) {
+	if errors.Is(s.err, ErrAbsent) {
 		t.Skip(s.err)
 	}
 	if s.err != nil {
@@ -68,7 +68,8 @@ func (s *Server) Main(m *testing.M) {
 
 var listening = regexp.MustCompile(`successfully listens on (https?://\S+)`)
 
-// Run starts the server, with more of its arguments if there are, and waits until it listens. Programs that are no tests call it, and Stop.
+// Run starts the server, with more of its arguments if there are, and waits until it listens; ErrAbsent where it isn't installed.
+// Programs that are no tests call it, and Stop.
 func (s *Server) Run(more ...string) error {
 	_, here, _, _ := runtime.Caller(0)
 	script := filepath.Join(filepath.Dir(here), "testdata", "node_modules", "azurite", "dist", "src", "blob", "main.js")
@@ -77,7 +78,7 @@ func (s *Server) Run(more ...string) error {
 		_, err = os.Stat(script)
 	}
 	if err != nil {
-		return errAbsent
+		return ErrAbsent
 	}
 	args := append([]string{script, "--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"}, more...)
 	if s.Log == nil {
@@ -112,7 +113,7 @@ func (s *Server) await(out io.Reader) error {
 	}
 	if s.Endpoint == "" {
 		s.Stop()
-		return fmt.Errorf("Azurite does not run: %s", strings.Join(said, "\n"))
+		return fmt.Errorf("the emulator Azurite does not run: %s", strings.Join(said, "\n"))
 	}
 	s.done = make(chan struct{})
 	go func() {

@@ -48,6 +48,50 @@ func parse(address string) (azure.Address, error) {
 	return a, nil
 }
 
+// CreateVault makes the directory or the container of a new vault, and opens it. Either may be there, but nothing may be in it, or below
+// a container's prefix. The caller closes it.
+func CreateVault(ctx context.Context, address string, s Secrets) (Store, error) {
+	if Remote(address) {
+		return createContainer(ctx, address, s)
+	}
+	v, err := vault.Create(address)
+	if err != nil {
+		return nil, cli.Errorf(cli.Failed, "%w", err).Hinted("a new vault needs a directory that is empty or doesn't exist yet")
+	}
+	return v, nil
+}
+
+// createContainer makes the container only when it isn't there: a secret that can write in it need not be one that can make it.
+func createContainer(ctx context.Context, address string, s Secrets) (Store, error) {
+	a, c, err := s.known(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	v, err := azure.Open(a, c, azure.Options{})
+	if err != nil {
+		return nil, err
+	}
+	err = empty(ctx, v)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = azure.Create(ctx, a, c); err == nil {
+			err = empty(ctx, v)
+		}
+	}
+	if err != nil {
+		v.Close()
+		return nil, fmt.Errorf("creating the vault: %w", err)
+	}
+	return v, nil
+}
+
+// empty makes sure that a store has no object.
+func empty(ctx context.Context, v Store) error {
+	return v.List(ctx, "", func(name string, _ int64) error {
+		return cli.Errorf(cli.Failed, "%s is not empty: it has %s", v.Path(), name).
+			Hinted("a new vault needs a container of its own, or a prefix: azblob://ACCOUNT/CONTAINER/PREFIX")
+	})
+}
+
 // OpenVault opens a vault. Whether a container is one, its waybill.json tells. The caller closes it.
 func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
@@ -64,33 +108,6 @@ func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	return v, nil
 }
 
-// Create makes the place of a new vault, which must be empty: a directory, or a container if it isn't there. The caller closes it.
-func Create(ctx context.Context, address string, s Secrets) (Store, error) {
-	if !Remote(address) {
-		v, err := vault.Create(address)
-		if err != nil {
-			return nil, cli.Errorf(cli.Failed, "%w", err).Hinted("a new vault needs a directory that is empty or doesn't exist yet")
-		}
-		return v, nil
-	}
-	a, c, err := s.resolve(ctx, address)
-	if err != nil {
-		return nil, err
-	}
-	if err := azure.Create(ctx, a, c); err != nil {
-		return nil, err
-	}
-	store, err := azure.Open(a, c, azure.Options{})
-	if err != nil {
-		return nil, err
-	}
-	taken := cli.Errorf(cli.Failed, "making a vault: %s is not empty", address).Hinted("a new vault needs a container, or a prefix in one, that has nothing in it")
-	if err := store.List(ctx, "", func(string, int64) error { return taken }); err != nil {
-		return nil, err
-	}
-	return store, nil
-}
-
 // Open opens a vault, a disk, or any tree of that layout. The caller closes it.
 func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
@@ -104,19 +121,9 @@ func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 }
 
 func openContainer(ctx context.Context, address string, s Secrets) (Store, error) {
-	a, c, err := s.resolve(ctx, address)
+	a, c, err := s.known(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	return azure.Open(a, c, azure.Options{})
-}
-
-// resolve reads an address and finds the secret for it.
-func (s Secrets) resolve(ctx context.Context, address string) (azure.Address, azure.Credential, error) {
-	a, err := parse(address)
-	if err != nil {
-		return a, azure.Credential{}, err
-	}
-	c, err := s.credential(ctx, a)
-	return a, c, err
 }

@@ -29,6 +29,16 @@ func (s *Secrets) Flags(f *pflag.FlagSet) {
 	f.StringVar(&s.Command, "secret-command", "", "run this `COMMAND` for the secret of an azblob:// address")
 }
 
+// known reads an address, and finds the secret for it.
+func (s Secrets) known(ctx context.Context, address string) (azure.Address, azure.Credential, error) {
+	a, err := parse(address)
+	if err != nil {
+		return a, azure.Credential{}, err
+	}
+	c, err := s.credential(ctx, a)
+	return a, c, err
+}
+
 // credential finds the secret for an address.
 func (s Secrets) credential(ctx context.Context, a azure.Address) (azure.Credential, error) {
 	text, from, err := s.find(ctx)

@@ -13,7 +13,7 @@ func known(op, name string, err error) error {
 		return nil
 	case bloberror.HasCode(err, bloberror.BlobAlreadyExists, bloberror.ConditionNotMet, bloberror.LeaseIDMissing): // the last: it is there, and leased
 		err = fs.ErrExist
-	case bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ResourceNotFound):
+	case bloberror.HasCode(err, bloberror.BlobNotFound, bloberror.ResourceNotFound, bloberror.ContainerNotFound):
 		err = fs.ErrNotExist
 	}
 	return &fs.PathError{Op: op, Path: name, Err: err}
