@@ -17,6 +17,9 @@ type Dirty struct {
 	count int
 }
 
+// Overflown is why a volume is scanned when there was an Overflow.
+const Overflown = "so much changed that a scan costs less"
+
 const (
 	// most is how many places are kept: some 100 MB.
 	most = 1 << 20

@@ -212,7 +212,7 @@ var (
 	errInterrupted = &journal.Gap{Reason: "the last backup was interrupted"}
 	errLost        = &journal.Gap{Reason: "what was lost on the way is looked for"}
 	errProblems    = &journal.Gap{Reason: "the last backup had too many problems to look at one by one"}
-	errOverflow    = &journal.Gap{Reason: "so much changed that a scan costs less"}
+	errOverflow    = &journal.Gap{Reason: journal.Overflown}
 	errNew         = &journal.Gap{Reason: "the volume was not in the last backup"}
 )
 

@@ -96,7 +96,7 @@ func (s *session) arrangeVolumes(ctx context.Context) error {
 	for i := range s.cfg.Volumes {
 		v := &s.cfg.Volumes[i]
 		if v.Dirty != nil && v.Dirty.Overflow {
-			v.distrust("so much changed that a scan costs less")
+			v.distrust(journal.Overflown)
 		}
 		s.carries = s.carries || v.carried()
 	}
