@@ -95,6 +95,15 @@ func TestFar(t *testing.T) {
 
 	step("opening again", 0, open)
 	step("gathering again", 0, func() { m.check(d.Gather(t.Context(), &d.Points(t.Context())[4])) })
+	first := digest(t, all[0].packs[manifest.Catalogue][0])
+	if !d.shelf.discard(first) {
+		t.Error("it is not on the shelf")
+	}
+	d.nodes = newFrameCache()
+	step("fetching what went from the shelf", 1, func() { load(t, d, []pack.ID{all[0].root}) })
+	if !d.shelf.has(first) {
+		t.Error("it is not on the shelf again")
+	}
 	step("reading everything again", 15, read) // and opening five packs
 	m.check(d.Close())
 	if temp := d.temp; temp != "" {

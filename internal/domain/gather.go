@@ -126,9 +126,9 @@ func (d *Domain) fetch(ctx context.Context, p manifest.Pack, pays int64) error {
 	return err
 }
 
-// isNear tells whether a store that is not remote has the pack.
+// isNear tells whether a store that is not remote has the pack, but for the shelf: from there it may go.
 func (d *Domain) isNear(ctx context.Context, name manifest.Digest) bool {
-	for _, s := range d.store {
+	for _, s := range d.store[1:] {
 		if !Remote(s) && isThere(ctx, s, manifest.PackName(d.Machine.Machine, name)) == nil {
 			return true
 		}
