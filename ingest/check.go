@@ -71,6 +71,7 @@ func (c *check) machine(ctx context.Context, id manifest.ID) error {
 	delete(c.files, manifest.MachineName(id))
 	delete(c.files, manifest.MachineSignatureName(id))
 	c.needed(manifest.MachineKeyName(id))
+	c.accounted(manifest.AccessPrefix(id)) // sealed for the machine alone
 	m, err := manifest.OpenMachine(ctx, c.tree, id)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const ageRecipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -220,6 +221,22 @@ func TestDiskLabelName(t *testing.T) {
 	for text, want := range map[string]bool{name: true, name + "x": false, CustodyName(Custody{Machine: m, Set: set, Disk: 12, Number: 1}): false, "label.json": false, "": false} {
 		if got := ParseDiskLabelName(text); got != want {
 			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
+
+func TestAccessName(t *testing.T) {
+	ends := time.Date(2026, 7, 1, 14, 0, 0, 5, time.FixedZone("", 7200))
+	const m, name = ID("0f8c2d3e-4b5a-4697-8877-665544332211"), "machines/0f8c2d3e-4b5a-4697-8877-665544332211/access/20260701t120000z.age"
+	if got := AccessName(m, ends); got != name {
+		t.Errorf("the name is %s", got)
+	}
+	if id, got, ok := ParseAccessName(name); !ok || id != m || !got.Equal(ends.Truncate(time.Second)) {
+		t.Errorf("%s: %s, %v, %v", name, id, got, ok)
+	}
+	for _, bad := range []string{"", "access/20260701t120000z.age", name + "x", AccessPrefix(m) + "20260732t120000z.age", AccessPrefix(m) + "20260701T120000Z.age", AccessPrefix("x") + "20260701t120000z.age"} {
+		if _, _, ok := ParseAccessName(bad); ok {
+			t.Errorf("%q is taken for one", bad)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Names in the tree: FORMAT.md, section 1.
@@ -82,6 +83,27 @@ func parseSignatureName(name string) (seq int, d Digest, ok bool) {
 	}
 	seq, err := strconv.Atoi(parts[3][:8])
 	return seq, d, err == nil && name == SignatureName(ID(parts[1]), seq, d)
+}
+
+// AccessPrefix is where that is which lets a machine into its vault.
+func AccessPrefix(m ID) string { return MachinePrefix(m) + "access/" }
+
+const accessTime = "20060102t150405z"
+
+// AccessName is what lets a machine into its vault until it ends.
+func AccessName(m ID, ends time.Time) string {
+	return AccessPrefix(m) + ends.UTC().Format(accessTime) + ".age"
+}
+
+// ParseAccessName tells whose access a name is, and when it ends; false for any other name.
+func ParseAccessName(name string) (m ID, ends time.Time, ok bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || !ID(parts[1]).valid() {
+		return "", time.Time{}, false
+	}
+	m = ID(parts[1])
+	ends, err := time.Parse(accessTime, strings.TrimSuffix(parts[3], ".age"))
+	return m, ends, err == nil && name == AccessName(m, ends)
 }
 
 // ReceiptsPrefix is where the receipts for a machine are.

@@ -12,14 +12,15 @@ import (
 const credentialsFormat = "waybill credentials 1"
 
 // Credentials tell a machine which vault it is to be registered in, and which keys that
-// vault has. They hold no secret, but whoever can change them on their way can have the machine encrypt
-// to somebody else's key.
+// vault has. Whoever can change them on their way can have the machine encrypt
+// to somebody else's key. With Access they are a secret, without it they hold none.
 type Credentials struct {
 	Vault             manifest.ID        `json:"vault"`
-	Address           string             `json:"address"` // where the vault is: an absolute path
+	Address           string             `json:"address"` // where the vault is: an absolute path, or azblob://...
 	RecoveryRecipient string             `json:"recovery_recipient"`
 	ReceiptKey        manifest.PublicKey `json:"receipt_key"`
 	Created           time.Time          `json:"created"`
+	Access            *Access            `json:"access,omitempty"` // nil where none is needed, or the machine has other means
 }
 
 type credentialsFile struct {
@@ -49,6 +50,9 @@ func ParseCredentials(b []byte) (*Credentials, error) {
 	}
 	if f.Address == "" {
 		return nil, bad("no address")
+	}
+	if f.Access != nil && !f.Access.whole() {
+		return nil, bad("the access")
 	}
 	return &f.Credentials, nil
 }

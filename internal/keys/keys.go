@@ -5,6 +5,9 @@
 //	passphrase --Argon2id--> keys/recovery.json --> recovery key (also on paper)
 //	recovery key --age--> keys/<uuid>.age --> a machine's secrets
 //
+// A machine may also need leave to come into its vault: an [Access], which the vault's side gives it with the [Credentials], and later
+// sealed for this machine alone.
+//
 // `vault create` calls [NewRecovery] and [Wrap]; registering a machine calls
 // [NewSecrets] and [Secrets.Seal]; restoring calls [Unwrap] or [ParseRecoveryKey], then
 // [OpenSecrets]. The machine keeps [Secrets.Encode] in its state.

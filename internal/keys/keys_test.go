@@ -224,6 +224,63 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestCredentialsWithAccess(t *testing.T) {
+	recovery, _ := NewRecovery()
+	s, _ := NewSecrets(vaultID, machineID)
+	c := Credentials{Vault: vaultID, Address: "azblob://acme/vault", RecoveryRecipient: recovery.Recipient().String(), ReceiptKey: s.Signer.Public(),
+		Access: &Access{SAS: "sv=1&sig=SeCrEt", Expires: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}}
+	b, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ParseCredentials(b)
+	if err != nil || *got.Access != *c.Access {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", *got.Access, got.Access, got.Access); strings.Contains(text, "SeCrEt") {
+		t.Errorf("printed, it tells: %s", text)
+	}
+	for _, tt := range []struct{ name, old, new string }{{"no signature", "sv=1&sig=SeCrEt", ""}, {"no end", `,"expires":"2026-07-01T12:00:00Z"`, ""}} {
+		bad := bytes.Replace(b, []byte(tt.old), []byte(tt.new), 1)
+		if _, err := ParseCredentials(bad); !errors.Is(err, manifest.ErrFormat) {
+			t.Errorf("%s: %v, want ErrFormat", tt.name, err)
+		}
+	}
+}
+
+func TestAccess(t *testing.T) {
+	s, _ := NewSecrets(vaultID, machineID)
+	a := Access{SAS: "sv=1&sig=SeCrEt", Expires: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
+	sealed, err := a.Seal(vaultID, machineID, s.Catalogue.Recipient().String())
+	if err != nil || !IsSealed(sealed) {
+		t.Fatal(err)
+	}
+	if got, err := OpenAccess(sealed, s); err != nil || *got != a {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	other, _ := NewSecrets(vaultID, machineID)
+	if _, err := OpenAccess(sealed, other); !errors.Is(err, ErrWrongKey) {
+		t.Errorf("with another machine's key: %v", err)
+	}
+	for _, whose := range [][2]manifest.ID{{vaultID, vaultID}, {machineID, machineID}} {
+		sealed, err := a.Seal(whose[0], whose[1], s.Catalogue.Recipient().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenAccess(sealed, s); !errors.Is(err, manifest.ErrFormat) {
+			t.Errorf("one for %v: %v", whose, err)
+		}
+	}
+	for i := range sealed {
+		if _, err := OpenAccess(sealed[:i], s); !errors.Is(err, manifest.ErrFormat) {
+			t.Fatalf("cut at %d: %v", i, err)
+		}
+	}
+	if _, err := a.Seal(vaultID, machineID, "age1"); err == nil {
+		t.Error("sealed for nobody")
+	}
+}
+
 // The golden files are those of a vault of generation 1: they must open for ever.
 func TestGolden(t *testing.T) {
 	if *update {

@@ -1,10 +1,7 @@
 package keys
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 
 	"filippo.io/age"
 	"github.com/zeebo/blake3"
@@ -113,18 +110,11 @@ func (s *Secrets) Seal(recovery age.Recipient) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	w, err := age.Encrypt(&b, recovery)
-	if err == nil {
-		_, err = w.Write(plain)
-	}
-	if err == nil {
-		err = w.Close()
-	}
+	sealed, err := seal(plain, recovery)
 	if err != nil {
 		return nil, fmt.Errorf("sealing the machine's secrets: %w", err)
 	}
-	return b.Bytes(), nil
+	return sealed, nil
 }
 
 // OpenSecrets opens keys/<uuid>.age of a machine. It fails with ErrWrongKey when the identity is not
@@ -132,17 +122,9 @@ func (s *Secrets) Seal(recovery age.Recipient) ([]byte, error) {
 // secrets of another machine or vault.
 func OpenSecrets(b []byte, recovery age.Identity, vault, machine manifest.ID) (*Secrets, error) {
 	what := fmt.Sprintf("opening the secrets of machine %s", machine)
-	r, err := age.Decrypt(bytes.NewReader(b), recovery)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
-		return nil, fmt.Errorf("%s: %w", what, ErrWrongKey)
-	}
-	var plain []byte
-	if err == nil {
-		plain, err = io.ReadAll(io.LimitReader(r, maxSecrets+1))
-	}
+	plain, err := unseal(b, recovery)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %v", what, manifest.ErrFormat, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	s, err := ParseSecrets(plain)
 	if err != nil {

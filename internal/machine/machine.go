@@ -5,7 +5,7 @@
 // hardware is gone, [Open] opens what either has written. A program that commits takes [State.Lock]
 // first. The state is a directory:
 //
-//	credentials.json   the vault's credentials
+//	credentials.json   the vault's credentials, and what lets the machine into it; readable by its owner only
 //	secrets.json       the machine's secrets; readable by its owner only
 //	copies/...         what a disk must carry beside packs and manifests, under its names in the tree
 //	head.json          the last commit, replaced durably; written last of all, so a state that has it is whole
@@ -44,7 +44,7 @@ var (
 	ErrOtherVault = errors.New("not the vault of these credentials")
 )
 
-// A State is an open state directory. Its exported fields don't change.
+// A State is an open state directory. Its exported fields don't change, but for Credentials by SetCredentials.
 type State struct {
 	Credentials *keys.Credentials
 	Secrets     *keys.Secrets

@@ -166,7 +166,7 @@ func vaultCopies(ctx context.Context, store Store, c *keys.Credentials) (map[str
 // machine and writes it to the state.
 func (s *State) begin(c *keys.Credentials, n New, copies map[string][]byte) error {
 	if err := s.load(); err == nil && s.Credentials.Vault == c.Vault {
-		return nil
+		return s.SetCredentials(c) // what they let in with may be newer
 	}
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -209,26 +209,33 @@ func (s *State) write(c *keys.Credentials, copies map[string][]byte) error {
 	for name, b := range copies {
 		files[copiesPrefix+name] = b
 	}
-	var err error
-	if files[credentialsName], err = c.Encode(); err != nil {
-		return err
-	}
 	for name, b := range files {
 		if err := s.files.Replace(name, b); err != nil {
 			return fmt.Errorf("writing the machine's state: %w", err)
 		}
 	}
-	b, err := s.Secrets.Encode()
+	b, err := c.Encode()
 	if err == nil {
-		err = s.files.Replace(secretsName, b)
+		err = s.replaceSecret(credentialsName, b)
 	}
 	if err == nil {
-		err = os.Chmod(s.path(secretsName), 0o600)
+		b, err = s.Secrets.Encode()
+	}
+	if err == nil {
+		err = s.replaceSecret(secretsName, b)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the machine's secrets: %w", err)
 	}
 	return nil
+}
+
+// replaceSecret replaces a file that only its owner may read. Until it says so itself, its directory does.
+func (s *State) replaceSecret(name string, b []byte) error {
+	if err := s.files.Replace(name, b); err != nil {
+		return err
+	}
+	return os.Chmod(s.path(name), 0o600)
 }
 
 // publish creates a document in the vault from its copy. That it is there already, the same, is as good.
