@@ -201,6 +201,32 @@ func TestCustodyAtOnce(t *testing.T) {
 	}
 }
 
+// An entry that must have its place, or none, has none when another is there.
+func TestCustodyPlace(t *testing.T) {
+	s := &memStore{tree: tree{}}
+	signer := testSigner(t)
+	first := Custody{Vault: vaultID, Machine: machineID, Set: setID, Disk: 3, Event: EventVerified, Time: when, Number: 1}
+	head, err := AppendCustody(t.Context(), s, first, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := AppendCustody(t.Context(), s, first, signer); err != nil || again != head {
+		t.Errorf("the same again: %+v %v", again, err)
+	}
+	other := first
+	other.Packs = 7
+	if _, err := AppendCustody(t.Context(), s, other, signer); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("another in its place: %v", err)
+	}
+	other.Number, other.Previous = 2, head.Digest
+	if _, err := AppendCustody(t.Context(), s, other, signer); err != nil {
+		t.Error(err)
+	}
+	if log, err := ReadCustody(t.Context(), s, machineID, setID, 3, signer.Public()); err != nil || len(log) != 2 {
+		t.Errorf("%d entries, %v", len(log), err)
+	}
+}
+
 // A name that is taken by what no list shows is an error, not a loop.
 func TestCustodyTaken(t *testing.T) {
 	s := &hidden{memStore{tree: tree{}}}

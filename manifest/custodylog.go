@@ -42,11 +42,18 @@ func CustodyErrors(err error) (list []*CustodyError) {
 
 // AppendCustody adds an entry to the log of the disk that c names, signed by signer, and returns it as it was written: with number,
 // previous entry, key and digest. It is durable on return. Several may append at once: each entry gets a number of its own.
-// c.Disk and the ids must be set. It fails with ErrFormat for an entry that can't be written.
+// c.Disk and the ids must be set. It fails with ErrFormat for an entry that can't be written. Where c.Number is set, and c.Previous, the entry gets that place or
+// none: it fails with fs.ErrExist when another has it.
 //
 // After any other error the entry may have been written all the same.
 func AppendCustody(ctx context.Context, s Store, c Custody, signer *Signer) (Custody, error) {
 	c.Key = signer.Public()
+	if c.Number > 0 {
+		if err := putCustody(ctx, s, &c, signer); err != nil {
+			return Custody{}, fmt.Errorf("custody of disk %d: %w", c.Disk, err)
+		}
+		return c, nil
+	}
 	for tried := 0; ; tried = c.Number {
 		last, err := lastCustody(ctx, s, c)
 		if err == nil {
