@@ -1,5 +1,7 @@
 package journal
 
+import "time"
+
 // Dirty is what to look at again in a volume. Directories and files go by their file id: the inode, on NTFS the file reference
 // with its sequence number. The zero value is ready for use.
 type Dirty struct {
@@ -11,6 +13,14 @@ type Dirty struct {
 	Files map[uint64]*File
 	// Links are files that have, or had, several names, not all of which the journal could tell. They are looked for in the base.
 	Links map[uint64]struct{}
+	// Alive are the files there are, when the journal can't tell what is gone: nil when it can. What the base has of files that are not in it, and
+	// of those in Files and Dirs, which may have gone elsewhere, is looked for where it was. Of streams, which have no ids of their own, it tells nothing.
+	Alive *Alive
+	// Times are those of a directory of Alive as it is now, for as long as the journal is open: of what was made in it and removed again, they are all that
+	// is left. The error is fs.ErrNotExist if it is gone.
+	Times func(id uint64) (modified, changed time.Time, err error)
+	// How says in words for people how the changes were found, when not as always.
+	How string
 	// Overflow says that there was too much to be kept in memory. The maps are empty then, and a scan costs less.
 	Overflow bool
 

@@ -15,6 +15,7 @@ type VolumeStatus struct {
 	FileSystem string
 	journal.Status
 	Gap, Hint  string  // why the next backup would scan; empty when it would not
+	How        string  // how it would find the changes, when not as always
 	Changed    int     // directories that would be looked at
 	FillPerDay int64   // bytes; 0 when not known
 	DaysLeft   float64 // until the journal has lost what the next backup needs; 0 when it doesn't wrap, or that is not known
@@ -68,7 +69,7 @@ func (v *volume) status(ctx context.Context, cfg *save.Config) (s VolumeStatus, 
 	if gap != nil {
 		s.Gap, s.Hint = gap.Reason, gap.Hint
 	} else {
-		s.Changed = len(v.saving.Dirty.Dirs)
+		s.How, s.Changed = v.saving.Dirty.How, len(v.saving.Dirty.Dirs)
 	}
 	s.foretell(v.now, v.saving.From)
 	return s, nil

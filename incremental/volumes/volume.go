@@ -195,7 +195,7 @@ func (v *volume) sweep(base *catalog.Volume, o Options, now time.Time) {
 	case o.Sweep > 0 && (base.Scanned == nil || now.Before(*base.Scanned) || now.Sub(*base.Scanned) >= o.Sweep): // the clock may have been set back
 		r.Reason = fmt.Sprintf("swept, as it is every %d days", int(o.Sweep.Hours()/24))
 	default:
-		r.Mode, r.Scanned = catalog.Optimised, base.Scanned
+		r.Mode, r.Reason, r.Scanned = catalog.Optimised, v.saving.Dirty.How, base.Scanned
 		return
 	}
 	v.saving.Sweep = true

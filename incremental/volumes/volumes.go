@@ -74,11 +74,11 @@ func (h *Held) Release() error {
 	return errors.Join(errs...)
 }
 
-// Reason says in words for people why something was scanned.
+// Reason says in words for people why something was scanned, or looked at otherwise than where journals told.
 func (h *Held) Reason() string {
 	var list []string
 	for _, v := range h.volumes {
-		if r := v.saving.Record; r.Mode == catalog.Unoptimised {
+		if r := v.saving.Record; r.Reason != "" {
 			list = append(list, r.Reason)
 		}
 	}

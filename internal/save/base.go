@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"waybill/incremental/journal"
 	"waybill/internal/catalog"
 	"waybill/internal/pack"
 	"waybill/internal/source"
@@ -45,12 +46,30 @@ func (t trail) enter(s *session, e *catalog.Entry) trail {
 // name has a name in the trail's last directory looked at, if its volume is not walked anyway.
 func (t trail) name(name []byte) {
 	last := t[len(t)-1]
-	if last.volume == nil || last.volume.Dirty == nil {
+	if d := last.volume.dirty(); d != nil {
+		d.Name(last.inode, name)
+		t.lead(d)
+	}
+}
+
+// turn has what is gone from the trail's last directory looked for.
+func (t trail) turn() {
+	last := t[len(t)-1]
+	d := last.volume.dirty()
+	if d == nil {
 		return
 	}
-	d := last.volume.Dirty
-	d.Name(last.inode, name)
-	for i := len(t) - 1; i >= 0 && t[i].volume == last.volume; i-- {
+	if x := d.Dirs[last.inode]; x != nil && x.Turns {
+		return
+	}
+	d.Turn(last.inode)
+	t.lead(d)
+}
+
+// lead has the way to the trail's last directory lead there. Where it was moved since, with what is above it, the journal told of that, and leads to what was moved.
+func (t trail) lead(d *journal.Dirty) {
+	volume := t[len(t)-1].volume
+	for i := len(t) - 1; i >= 0 && t[i].volume == volume; i-- {
 		d.Lead(t[i].inode)
 	}
 }
@@ -124,33 +143,26 @@ func (s *session) remindOf(ctx context.Context, e catalog.Entry, path []byte) er
 	return nil
 }
 
-// nameLinks looks in the base for the names of files of which their journal could not tell all. That
-// takes a walk over the base's tree, so it is done only when there are such files.
-func (s *session) nameLinks(ctx context.Context) error {
-	wanted := false
-	for i := range s.cfg.Volumes {
-		d := s.cfg.Volumes[i].Dirty
-		wanted = wanted || d != nil && len(d.Links) > 0
-	}
-	if !wanted {
+// askBase looks in the base for the names of files of which their journal could not tell all, and for those of files
+// that are gone, where it knows only what there is. That takes a walk over the base's tree, so it is done only for such volumes.
+func (s *session) askBase(ctx context.Context) error {
+	if !slices.ContainsFunc(s.cfg.Volumes, func(v Volume) bool { return v.asks() }) {
 		return nil
 	}
 	root, err := s.cfg.Base.Point.RootEntry()
 	if err != nil {
 		return err
 	}
-	return s.nameLinksIn(ctx, trail{}.enter(s, &root), root.Node)
+	return s.askBaseIn(ctx, trail{}.enter(s, &root), root.Node)
 }
 
-func (s *session) nameLinksIn(ctx context.Context, way trail, node pack.ID) error {
+func (s *session) askBaseIn(ctx context.Context, way trail, node pack.ID) error {
 	v := way[len(way)-1].volume
+	var changed map[string]bool // directories in which something did
 	c := catalog.NewCursor(ctx, s.cfg.Base.Loader, node)
 	for raw := c.Next(); raw != nil; raw = c.Next() {
-		kind, _, inode := catalog.Identity(raw)
-		if kind != catalog.Directory {
-			if _, ok := v.links()[inode]; ok {
-				way.name(catalog.EntryName(raw))
-			}
+		gone := way.ask(raw, changed)
+		if kind, _, _ := catalog.Identity(raw); kind != catalog.Directory {
 			continue
 		}
 		e, err := catalog.ParseEntry(raw)
@@ -158,11 +170,17 @@ func (s *session) nameLinksIn(ctx context.Context, way trail, node pack.ID) erro
 			return err
 		}
 		below := way.enter(s, &e)
-		if last := below[len(below)-1]; last.place == nil && len(last.volume.links()) == 0 {
+		if last := below[len(below)-1]; last.place == nil && (gone || !last.volume.asks()) {
 			continue
 		}
-		if err := s.nameLinksIn(ctx, below, e.Node); err != nil {
+		if err := s.askBaseIn(ctx, below, e.Node); err != nil {
 			return err
+		}
+		if d := v.dirty(); d != nil && d.Alive != nil && d.Dirs[e.Inode] != nil {
+			if changed == nil {
+				changed = map[string]bool{}
+			}
+			changed[string(catalog.EntryName(raw))] = true
 		}
 	}
 	if err := c.Err(); s.lost(err) {
@@ -174,9 +192,57 @@ func (s *session) nameLinksIn(ctx context.Context, way trail, node pack.ID) erro
 	return c.Err()
 }
 
-func (v *Volume) links() map[uint64]struct{} {
-	if v == nil || v.Dirty == nil {
+// ask sees whether an entry of the base in the trail's last directory has to be looked at, and tells whether it is of a file that is gone. What changed in
+// a directory changed its times, and those of its streams, which come behind it.
+func (t trail) ask(raw []byte, changed map[string]bool) (gone bool) {
+	d := t[len(t)-1].volume.dirty()
+	kind, flags, inode := catalog.Identity(raw)
+	if d == nil || flags&catalog.MountPoint != 0 {
+		return false
+	}
+	name := catalog.EntryName(raw)
+	if _, ok := d.Links[inode]; ok && kind != catalog.Directory {
+		t.name(name)
+	}
+	if d.Alive == nil {
+		return false
+	}
+	if owner, _, stream := bytes.Cut(name, []byte(":")); stream {
+		if changed[string(owner)] {
+			t.name(name)
+		}
+		return false
+	}
+	gone = !d.Alive.Has(inode)
+	if gone || d.Files[inode] != nil || d.Dirs[inode] != nil {
+		t.turn()
+	} else if kind == catalog.Directory && !hasTimes(d, raw) {
+		d.Dir(inode)
+		t.lead(d)
+	}
+	return gone
+}
+
+// hasTimes tells whether a directory has the times that the base has of it. One that can't be asked has not.
+func hasTimes(d *journal.Dirty, raw []byte) bool {
+	e, err := catalog.ParseEntry(raw)
+	if err != nil {
+		return false
+	}
+	modified, changed, err := d.Times(e.Inode)
+	return err == nil && e.Mtime == timeOf(modified) && e.Ctime == timeOf(changed)
+}
+
+// dirty is what is dirty in a volume that is not walked.
+func (v *Volume) dirty() *journal.Dirty {
+	if v == nil {
 		return nil
 	}
-	return v.Dirty.Links
+	return v.Dirty
+}
+
+// asks tells whether what is dirty in the volume depends on what the base has.
+func (v *Volume) asks() bool {
+	d := v.dirty()
+	return d != nil && (len(d.Links) > 0 || d.Alive != nil)
 }

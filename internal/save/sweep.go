@@ -108,6 +108,10 @@ func (s *session) judge(v *Volume, record *catalog.Volume) error {
 		} else if err != nil {
 			return err
 		}
+		if later.Alive != nil { // it wrapped: what is gone can't be told by it alone
+			record.Reason = later.How
+			return nil
+		}
 	}
 	for _, m := range list {
 		if later != nil && (m.happened(later) || !v.has(m.dir, m.path)) {

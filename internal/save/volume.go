@@ -90,7 +90,7 @@ func (s *session) arrangeVolumes(ctx context.Context) error {
 	if err := s.remind(ctx); err != nil {
 		return err
 	}
-	if err := s.nameLinks(ctx); err != nil {
+	if err := s.askBase(ctx); err != nil {
 		return err
 	}
 	for i := range s.cfg.Volumes {

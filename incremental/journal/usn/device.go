@@ -1,5 +1,10 @@
 package usn
 
+import (
+	"context"
+	"time"
+)
+
 // A Device is where a volume's journal and its files are found: Windows, or a raw volume. What it can't do for a reason that people should
 // know is a *journal.Gap.
 type Device interface {
@@ -10,6 +15,10 @@ type Device interface {
 	// It returns how much it filled. At the journal's end there are no records, and the position is start. If the journal is no longer the one
 	// with this id, or no longer reaches back to start, the error is a *journal.Gap.
 	Read(id, start uint64, buf []byte) (int, error)
+
+	// Each calls f for each file and directory there is, in any order, with the USN of the last record that was written of it: 0 when none was. It
+	// ends with f's error. Where that can't be told, it is a *journal.Gap.
+	Each(ctx context.Context, f func(id ID, usn uint64) error) error
 
 	// Lookup finds a file by its id. The error is fs.ErrNotExist only if it is gone for certain. f's memory is used again.
 	Lookup(id ID, f *File) error
@@ -38,6 +47,8 @@ type File struct {
 	Names     []Name   // all of them, unless More
 	More      bool     // it may have other names, and streams, which could not be listed
 	Streams   [][]byte // names of its streams, but for its data's; WTF-8
+
+	Modified, Changed time.Time // zero when they can't be told
 }
 
 // A Name is one of a file's names, in WTF-8.

@@ -2,6 +2,7 @@ package usn
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -86,6 +87,8 @@ func (d *dump) Query() (Info, error) {
 func (d *dump) Read(_, start uint64, buf []byte) (int, error) {
 	return d.records(start, uint64(d.Size()), buf)
 }
+func (d *dump) Each(context.Context, func(ID, uint64) error) error { return errWrapped }
+
 func (d *dump) Lookup(_ ID, f *File) error { *f = File{}; return nil }
 func (d *dump) Close() error               { return nil }
 

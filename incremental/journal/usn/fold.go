@@ -40,6 +40,7 @@ type change struct {
 	streams bool   // when it is open: its streams changed since it was opened
 	busy    bool   // is at the last record
 	seen    bool   // there was a record, so open is by it
+	lost    bool   // there may have been others, which the journal has lost
 	parents []ID   // in which it was named
 	ranges  *ranges
 	whole   bool // ranges can't tell what changed of its content
@@ -166,7 +167,7 @@ func (f *fold) resolve(ctx context.Context) error {
 		if err := ctx.Err(); err != nil || f.d.Overflow {
 			return err
 		}
-		if !c.left && c.reasons&^closed == 0 {
+		if !c.left && !c.lost && c.reasons&^closed == 0 {
 			continue
 		}
 		err := f.dev.Lookup(id, &file)
@@ -212,14 +213,14 @@ func (f *fold) place(id ID, c *change, file *File) {
 	}
 	f.judge(f.d.File(n), c)
 	for _, s := range file.Streams {
-		f.judge(f.d.File(streamInode(n, s)), &change{left: c.left, open: c.open, busy: c.busy, reasons: c.reasons, whole: true})
+		f.judge(f.d.File(streamInode(n, s)), &change{left: c.left, open: c.open, busy: c.busy, lost: c.lost, reasons: c.reasons, whole: true})
 	}
 }
 
 // judge notes what is known of content. In a volume that lives on it may have changed since, and nothing is known to be what it was.
 func (f *fold) judge(x *journal.File, c *change) {
 	switch {
-	case c.left || c.open || c.busy:
+	case c.left || c.open || c.busy || c.lost:
 		x.Read = true
 	case c.reasons&^onMetadata == 0:
 		x.Kept = f.info.Still

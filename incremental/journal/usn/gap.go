@@ -16,9 +16,8 @@ func setBack() error {
 	return &journal.Gap{Reason: "the volume was set back to an earlier state"}
 }
 
-func wrapped() error {
-	return &journal.Gap{Reason: "journal wrapped", Hint: "a larger journal reaches further back: waybill journal resize"}
-}
+// errWrapped says that there are no records any more of what came right after a cursor.
+var errWrapped = &journal.Gap{Reason: "journal wrapped", Hint: "a larger journal reaches further back: waybill journal resize"}
 
 // check tells whether the journal can vouch for all that came after a cursor.
 func (j *Journal) check(ctx context.Context, info Info, from *journal.Cursor) error {
@@ -36,14 +35,14 @@ func (j *Journal) check(ctx context.Context, info Info, from *journal.Cursor) er
 	case from.Position > info.Next:
 		return setBack()
 	case from.Position < info.First:
-		return wrapped()
+		return errWrapped
 	}
 	_, hash := splitMark(from.Mark)
 	if hash == "" {
 		return nil
 	}
 	if pageBefore(from.Position) < info.First {
-		return wrapped()
+		return errWrapped
 	}
 	mark, err := j.mark(ctx, info, from.Position)
 	if _, now := splitMark(mark); err == nil && now != hash {
@@ -139,7 +138,7 @@ func gapOf(number uint32) error {
 	case errNotActive:
 		return &journal.Gap{Reason: noJournal} // a guest's can only be made in the guest, so who asks knows better what to do
 	case errEntryDeleted:
-		return wrapped()
+		return errWrapped
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package usn
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type opened interface {
 	links(wide bool) ([]byte, error) // FILE_LINKS_INFORMATION, with wide ids FILE_LINKS_FULL_ID_INFORMATION
 	count() (int, error)             // of its links
 	streams() ([]byte, error)        // FILE_STREAM_INFO; nothing if there are none
+	basic() ([]byte, error)          // FILE_BASIC_INFO
 	close()
 }
 
@@ -181,6 +183,9 @@ func (l *live) describe(o opened, f *File) error {
 		f.Streams, err = appendStreams(f.Streams, b)
 	}
 	f.More = f.More || err != nil
+	if b, err := o.basic(); err == nil && len(b) >= 32 {
+		f.Modified, f.Changed = fileTime(le64(b[16:])), fileTime(le64(b[24:]))
+	}
 	return nil
 }
 
@@ -204,12 +209,48 @@ func (f *File) add(r *Record) {
 	f.Names = append(f.Names, Name{r.Parent, appendName(nil, r.Name)})
 }
 
-// listed finds a file in the volume's list of them: MFT_ENUM_DATA, whose answer begins with the file that has this id, or comes after it.
+// Each reads the volume's list of files. ReFS has none.
+func (l *live) Each(ctx context.Context, f func(ID, uint64) error) error {
+	if !l.gone {
+		return errWrapped
+	}
+	var r Record
+	for at := uint64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := l.enum(at, l.out)
+		if errors.Is(err, winError(errHandleEOF)) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("listing the volume's files from record %d on: %w", at, err)
+		}
+		next := le64(l.out) & (1<<48 - 1)
+		if n < 8 || next <= at {
+			return fmt.Errorf("the list of the volume's files doesn't go on at record %d", at)
+		}
+		at = next
+		for b := l.out[8:n]; len(b) > 0; {
+			size, err := parse(b, &r)
+			if err == nil {
+				err = f(r.File, r.USN)
+			}
+			if err != nil {
+				return err
+			}
+			b = b[size:]
+		}
+	}
+}
+
+// enum reads from the volume's list of files: MFT_ENUM_DATA. The answer is the record number to go on from, and the last records, without their
+// reasons, of files from this one on.
 //
 //	0 start u64   8 least usn u64   16 greatest usn u64   24 least version u16, greatest u16
-func (l *live) listed(id ID) (*Record, error) {
+func (l *live) enum(from uint64, out []byte) (int, error) {
 	var b [32]byte
-	binary.LittleEndian.PutUint64(b[:], id.Low)
+	binary.LittleEndian.PutUint64(b[:], from)
 	binary.LittleEndian.PutUint64(b[16:], 1<<63-1)
 	in := b[:24]
 	if l.majors[1] != 0 {
@@ -217,7 +258,12 @@ func (l *live) listed(id ID) (*Record, error) {
 		binary.LittleEndian.PutUint16(b[26:], min(3, l.majors[1]))
 		in = b[:]
 	}
-	n, err := l.sys.control(enumFiles, in, l.out[:1024])
+	return l.sys.control(enumFiles, in, out)
+}
+
+// listed finds a file in the volume's list of them, whose answer begins with the file that has this id, or comes after it.
+func (l *live) listed(id ID) (*Record, error) {
+	n, err := l.enum(id.Low, l.out[:1024])
 	if errors.Is(err, winError(errHandleEOF)) {
 		return nil, fs.ErrNotExist // there is none after it either
 	}

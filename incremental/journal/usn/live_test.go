@@ -19,6 +19,7 @@ type winVolume struct {
 	old       bool              // of before Windows 8: its structures are shorter
 	denied    func(id ID) error // opening some files
 	noList    bool              // there is no list of files
+	stuck     bool              // or one that doesn't go on
 	noLinks   bool              // nor of a file's names
 	fail      map[uint32]error  // by code
 	asked     []uint32
@@ -89,13 +90,17 @@ func (w *winVolume) list(from uint64, out []byte) (int, error) {
 		return 0, winError(errHandleEOF)
 	}
 	binary.LittleEndian.PutUint64(out, next.id.Low&record+1)
+	if w.stuck {
+		binary.LittleEndian.PutUint64(out, from)
+	}
 	return 8 + copy(out[8:], w.m.record(next)), nil
 }
 
 // record is what FSCTL_READ_FILE_USN_DATA says of a file: one of its names.
 func (m *model) record(x *node) []byte {
-	one := &model{major: m.major}
-	one.write(x, x.names[len(x.names)-1], 0)
+	one, copied := &model{major: m.major}, *x
+	one.write(&copied, x.names[len(x.names)-1], 0)
+	binary.LittleEndian.PutUint64(one.log[map[uint16]int{2: 24, 3: 40}[m.major]:], x.usn)
 	return one.log
 }
 
@@ -125,6 +130,10 @@ func (o *openedNode) control(code uint32, _, out []byte) (int, error) {
 		return 0, winError(errInvalidFunction)
 	}
 	return copy(out, o.w.m.record(o.x)), nil
+}
+
+func (o *openedNode) basic() ([]byte, error) {
+	return binary.LittleEndian.AppendUint64(make([]byte, 24), uint64(o.x.meta)), nil
 }
 
 func (o *openedNode) links(wide bool) ([]byte, error) {

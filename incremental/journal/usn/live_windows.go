@@ -207,6 +207,11 @@ func (f found) streams() ([]byte, error) {
 	return b, err
 }
 
+func (f found) basic() ([]byte, error) {
+	b := make([]byte, 40)
+	return b, number(windows.GetFileInformationByHandleEx(windows.Handle(f), windows.FileBasicInfo, &b[0], uint32(len(b))))
+}
+
 // grow asks with ever more room for the answer.
 func grow(n int, ask func([]byte) error) ([]byte, error) {
 	for ; ; n *= 4 {

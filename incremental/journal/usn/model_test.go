@@ -1,6 +1,7 @@
 package usn
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
@@ -25,8 +26,10 @@ type model struct {
 	ranged bool
 
 	readErr, queryErr, lookupErr error
+	eachErr                      error
 	onLookup                     func(n int) // called before each lookup, with how many there were
 	lookups                      int
+	onRead                       func()
 }
 
 type node struct {
@@ -38,6 +41,7 @@ type node struct {
 	silent  int // those that don't
 	meta    int
 	open    bool
+	usn     uint64 // of the last record
 	reasons uint32
 	ranges  []journal.Range // since it was opened
 	changed []journal.Range // ever
@@ -75,13 +79,16 @@ func (m *model) Query() (Info, error) { return m.info, m.queryErr }
 func (m *model) Close() error         { return nil }
 
 func (m *model) Read(id, start uint64, buf []byte) (int, error) {
+	if m.onRead != nil {
+		m.onRead()
+	}
 	switch {
 	case m.readErr != nil:
 		return 0, m.readErr
 	case id != m.info.ID:
 		return 0, recreated()
 	case start < m.info.First:
-		return 0, wrapped()
+		return 0, errWrapped
 	}
 	at, n := start, 8
 	for at+8 <= uint64(len(m.log)) {
@@ -100,6 +107,18 @@ func (m *model) Read(id, start uint64, buf []byte) (int, error) {
 	return n, nil
 }
 
+func (m *model) Each(ctx context.Context, f func(ID, uint64) error) error {
+	if m.eachErr != nil {
+		return m.eachErr
+	}
+	for _, id := range sortedIDs(m.nodes) {
+		if err := f(id, m.nodes[id].usn); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
 func (m *model) Lookup(id ID, f *File) error {
 	m.lookups++
 	if m.onLookup != nil {
@@ -112,7 +131,7 @@ func (m *model) Lookup(id ID, f *File) error {
 	if x == nil {
 		return fs.ErrNotExist
 	}
-	*f = File{Directory: x.dir, Names: slices.Clone(x.names)}
+	*f = File{Directory: x.dir, Names: slices.Clone(x.names), Changed: fileTime(uint64(x.meta))}
 	for _, s := range slices.Sorted(maps.Keys(x.streams)) {
 		f.Streams = append(f.Streams, []byte(s))
 	}
@@ -230,6 +249,7 @@ func (m *model) write(x *node, by Name, reasons uint32) {
 	binary.LittleEndian.PutUint16(rest[32:], uint16(len(name)))
 	binary.LittleEndian.PutUint16(rest[34:], uint16(fixed))
 	copy(b[fixed:], name)
+	x.usn = m.place(len(b))
 	if m.major == 2 {
 		binary.LittleEndian.PutUint16(rest[34:], 60)
 	}
@@ -268,10 +288,16 @@ func (m *model) head(b []byte, major uint16, file, parent ID) []byte {
 	return b[40:]
 }
 
-func (m *model) append(b, rest []byte) {
-	if room := pageSize - len(m.log)%pageSize; room < len(b) {
-		m.log = append(m.log, make([]byte, room)...)
+// place is where a record of this length will be.
+func (m *model) place(size int) uint64 {
+	if room := pageSize - len(m.log)%pageSize; room < size {
+		return uint64(len(m.log) + room)
 	}
+	return uint64(len(m.log))
+}
+
+func (m *model) append(b, rest []byte) {
+	m.log = append(m.log, make([]byte, m.place(len(b))-uint64(len(m.log)))...)
 	binary.LittleEndian.PutUint64(rest, uint64(len(m.log)))
 	m.log = append(m.log, b...)
 	m.info.Next = uint64(len(m.log))
@@ -323,6 +349,7 @@ func (m *model) stats() map[place]stat {
 func (m *model) lacks(d *journal.Dirty, before, after map[place]stat) []string {
 	var lacks []string
 	seen := map[place]bool{}
+	m.askBase(d, before)
 	for _, all := range []map[place]stat{before, after} {
 		for p := range all {
 			a, hadA := before[p]
@@ -331,7 +358,9 @@ func (m *model) lacks(d *journal.Dirty, before, after map[place]stat) []string {
 				continue
 			}
 			seen[p] = true
-			if x := d.Dirs[p.dir.Fold()]; !x.Has([]byte(p.name)) && (!b.dir || d.Dirs[b.id.Fold()] == nil) {
+			x := d.Dirs[p.dir.Fold()]
+			turned := x != nil && x.Turns && (hadA != hadB || a.id != b.id)
+			if !turned && !x.Has([]byte(p.name)) && (!b.dir || d.Dirs[b.id.Fold()] == nil) {
 				lacks = append(lacks, fmt.Sprintf("%q in directory %x: %+v, was %+v", p.name, p.dir, b, a))
 			}
 			for at := p.dir; at != m.info.Root; {
@@ -353,6 +382,43 @@ func (m *model) lacks(d *journal.Dirty, before, after map[place]stat) []string {
 	}
 	slices.Sort(lacks)
 	return lacks
+}
+
+// askBase does what the engine does where the journal tells only what there is: it compares that with the base.
+func (m *model) askBase(d *journal.Dirty, before map[place]stat) {
+	if d.Alive == nil {
+		return
+	}
+	var old []place
+	for p, s := range before {
+		id := s.id.Fold()
+		if strings.Contains(p.name, ":") {
+			continue
+		}
+		if !d.Alive.Has(id) || d.Files[id] != nil || d.Dirs[id] != nil {
+			d.Turn(p.dir.Fold())
+			old = append(old, p)
+		} else if _, changed, _ := d.Times(id); s.dir && !changed.Equal(fileTime(uint64(s.meta))) {
+			d.Dir(id)
+			old = append(old, p)
+		}
+	}
+	up := map[ID]ID{}
+	for p, s := range before {
+		if s.dir {
+			up[s.id] = p.dir
+		}
+	}
+	for _, p := range old {
+		for at, ok := p.dir, true; ok; at, ok = up[at] {
+			d.Lead(at.Fold())
+		}
+	}
+	for p, s := range before { // what is in a directory changes the times of its streams
+		if d.Dirs[s.id.Fold()] != nil && strings.Contains(p.name, ":") {
+			d.Name(p.dir.Fold(), []byte(p.name))
+		}
+	}
 }
 
 // covered tells whether ranges hold all of others.

@@ -2,6 +2,7 @@ package usn
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -34,6 +35,8 @@ type mounted struct {
 	is      bool   // mounted
 	log     *model // of the records
 	written int    // bytes of them that are in the journal
+	usns    map[ntfs.FRN]uint64
+	late    map[ntfs.FRN]ntfs.Standard // when not nil: directories in which something came or went keep the times they had, as some of Windows do
 	state   map[ntfs.FRN]file
 }
 
@@ -56,7 +59,7 @@ const (
 )
 
 func mount(t *testing.T) *mounted {
-	m := &mounted{t: t, image: ntfstest.Make(t, 64<<20, "-c", "4096"), log: newModel(2)}
+	m := &mounted{t: t, image: ntfstest.Make(t, 64<<20, "-c", "4096"), log: newModel(2), usns: map[ntfs.FRN]uint64{}}
 	m.log.log = make([]byte, purged)
 	var unmount func()
 	m.dir, unmount = ntfstest.Mount(t, m.image, hidden) // skips the test where it can't
@@ -121,11 +124,18 @@ func (m *mounted) open() *ntfs.Volume {
 
 // record brings the journal up to what the volume is.
 func (m *mounted) record() {
+	if m.compare() {
+		m.write()
+	}
+}
+
+// compare makes records of what changed since it was called last; the first time there is nothing to compare with.
+func (m *mounted) compare() bool {
 	m.unmount()
 	before := m.state
 	m.look()
 	if before == nil {
-		return
+		return false
 	}
 	for _, frn := range slices.Sorted(maps.Keys(before)) {
 		if _, ok := m.state[frn]; !ok {
@@ -136,19 +146,79 @@ func (m *mounted) record() {
 		x, ok := before[frn]
 		m.changed(frn, x, m.state[frn], !ok)
 	}
-	m.write()
+	return true
 }
 
 // write adds the records that are new.
 func (m *mounted) write() {
+	m.rewrite(0, m.written)
+	m.stamp()
+}
+
+// rewrite writes the journal's records from a position on, and opens the stream with these flags for that.
+func (m *mounted) rewrite(flags, from int) {
 	m.remount(hidden)
-	f, err := os.OpenFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$J"), os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$J"), os.O_RDWR|flags, 0)
 	m.must(err)
-	_, err = f.WriteAt(m.log.log[m.written:], int64(m.written))
+	_, err = f.WriteAt(m.log.log[from:], int64(from))
 	m.must(err)
+	m.must(f.Truncate(int64(len(m.log.log))))
 	m.must(f.Close())
 	m.written = len(m.log.log)
 	m.unmount()
+}
+
+// wrap gives up the journal's records up to some behind those that were there last.
+func (m *mounted) wrap(rng *rand.Rand) {
+	first := (m.written+pageSize)&^(pageSize-1) + rng.IntN(len(m.log.log)-m.written+1)&^(pageSize-1)
+	if first >= len(m.log.log) || rng.IntN(3) == 0 {
+		m.wrapAll()
+		return
+	}
+	m.rewrite(os.O_TRUNC, first)
+	m.stamp()
+}
+
+// wrapAll gives up all records but one that says nothing.
+func (m *mounted) wrapAll() {
+	for range 2 {
+		m.log.write(&node{id: ID{Low: 99}}, Name{ID{Low: 5 | 5<<48}, []byte("x")}, closed)
+		m.log.log = append(m.log.log, make([]byte, pageSize-len(m.log.log)%pageSize)...)
+	}
+	m.rewrite(os.O_TRUNC, len(m.log.log)-pageSize)
+	m.stamp()
+}
+
+// stamp puts the USN of each file's last record into the file table, as Windows does and ntfs-3g doesn't, and times that are late.
+func (m *mounted) stamp() {
+	f, err := os.OpenFile(m.image, os.O_RDWR, 0)
+	m.must(err)
+	defer f.Close()
+	b, err := unix.Mmap(int(f.Fd()), 0, 64<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	m.must(err)
+	defer unix.Munmap(b)
+	for at := 0; at < len(b); at += 1024 {
+		r := b[at : at+1024]
+		if string(r[:4]) != "FILE" {
+			continue
+		}
+		frn := ntfs.FRN(binary.LittleEndian.Uint32(r[0x2c:])) | ntfs.FRN(binary.LittleEndian.Uint16(r[0x10:]))<<48
+		usn, ok := m.usns[frn]
+		times, late := m.late[frn]
+		if !ok && !late || r[0x16]&1 == 0 {
+			continue
+		}
+		std := r[binary.LittleEndian.Uint16(r[0x14:]):] // the first attribute is $STANDARD_INFORMATION
+		if std[0] != 0x10 || binary.LittleEndian.Uint32(std[0x10:]) < 0x48 {
+			m.t.Fatalf("record %v has no room for a USN", frn)
+		}
+		std = std[binary.LittleEndian.Uint16(std[0x14:]):]
+		binary.LittleEndian.PutUint64(std[0x40:], usn)
+		if late {
+			binary.LittleEndian.PutUint64(std[8:], uint64(times.Modified))
+			binary.LittleEndian.PutUint64(std[16:], uint64(times.Changed))
+		}
+	}
 }
 
 // look takes the volume's state.
@@ -161,6 +231,7 @@ func (m *mounted) look() {
 		if r.FRN.Record() < 24 || len(r.Names) == 0 || r.Names[0].Parent == extend {
 			return nil
 		}
+		r.Standard.Usn = 0 // which we write ourselves
 		x := file{dir: r.Directory, standard: r.Standard, streams: map[string][32]byte{}}
 		for _, n := range r.Names {
 			name := bytes.Clone(n.Name)
@@ -195,7 +266,9 @@ func (m *mounted) look() {
 }
 
 func (m *mounted) note(frn ntfs.FRN, dir bool, by Name, reasons uint32) {
-	m.log.write(&node{id: ID{Low: uint64(frn)}, dir: dir}, by, reasons)
+	x := &node{id: ID{Low: uint64(frn)}, dir: dir}
+	m.log.write(x, by, reasons)
+	m.usns[frn] = x.usn
 }
 
 func (m *mounted) deleted(frn ntfs.FRN, x file) {
@@ -241,6 +314,10 @@ func (m *mounted) changed(frn ntfs.FRN, old, x file, created bool) {
 	}
 	s := old.standard
 	byEntries := x.dir && s.Attributes == x.standard.Attributes && x.standard.Modified == x.standard.Changed // its times, without a record
+	if byEntries && m.late != nil && !created {
+		m.late[frn], x.standard = s, s
+		m.state[frn] = x
+	}
 	if !created && reasons == 0 && s != x.standard && !byEntries {
 		reasons |= basicInfoChange
 	}
@@ -268,26 +345,113 @@ func (m *mounted) journal(t *testing.T) *Journal {
 	return j
 }
 
-// TestMounted holds the journal of a real volume against a scan of it, both read from the image, over rounds of random changes.
+// TestMounted holds the journal of a real volume against a scan of it, both read from the image, over rounds of random changes. Before half of
+// them the journal wraps.
 func TestMounted(t *testing.T) {
 	for seed := range uint64(2) {
 		m := mount(t)
+		if seed > 0 {
+			m.late = map[ntfs.FRN]ntfs.Standard{}
+		}
 		m.record()
 		m.remount(plain)
 		var v *ntfs.Volume
+		rng, lost, rounds := rand.New(rand.NewPCG(seed, 5)), 0, 0
 		journaltest.Rounds(t, journaltest.Options{
 			Volume: m.dir, Seed: 1000 * seed, Rounds: 8, Edits: 16,
 			Make: treetest.Options{Entries: 80, MaxFile: 100 << 10, Shallow: true},
 			Edit: m.edit,
 			Journal: func(t *testing.T) journal.Journal {
-				m.record()
+				clear(m.late)
+				m.compare()
+				if rounds++; rounds > 1 && rng.IntN(2) == 0 {
+					m.wrap(rng)
+					lost++
+				} else {
+					m.write()
+				}
 				m.remount(plain) // roots are looked for there
 				v = m.open()
-				return m.journal(t)
+				return &counted{m.journal(t), &lost}
 			},
 			Open: func() (*source.Dir, error) { return ntfsdir.Open(v) },
 		})
+		if lost != 0 {
+			t.Errorf("%d times more than not, files were not found by their last USN after the journal had wrapped", lost)
+		}
 	}
+}
+
+// TestMountedLost has single changes of a real volume in records that are lost, one after the other.
+func TestMountedLost(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprintf("late=%v", late), func(t *testing.T) { mountedLost(t, late) })
+	}
+}
+
+func mountedLost(t *testing.T, late bool) {
+	m := mount(t)
+	if late {
+		m.late = map[ntfs.FRN]ntfs.Standard{}
+	}
+	m.record()
+	m.remount(plain)
+	var v *ntfs.Volume
+	lost := 1 // but for the first point
+	r := journaltest.New(t, journaltest.Options{
+		Volume: m.dir, Make: treetest.Options{Entries: 10, MaxFile: 10 << 10, Shallow: true},
+		Journal: func(t *testing.T) journal.Journal {
+			clear(m.late)
+			m.compare()
+			m.wrapAll()
+			lost++
+			m.remount(plain)
+			v = m.open()
+			return &counted{m.journal(t), &lost}
+		},
+		Open: func() (*source.Dir, error) { return ntfsdir.Open(v) },
+	})
+	lost = 0
+	do := func(what string, ops ...[]string) {
+		t.Helper()
+		for _, op := range ops {
+			for i := range op[1:] {
+				op[1+i] = filepath.Join(m.dir, "tree", op[1+i])
+			}
+			ntfstest.Run(t, "/bin/sh", slices.Concat([]string{"-c", op[0] + ` "$@"`, "sh"}, op[1:])...)
+		}
+		if r.Check(); t.Failed() || lost != 0 {
+			t.Fatalf("%s, %d not found by their last USN", what, lost)
+		}
+	}
+	type op = []string
+	do("make", op{"mkdir", "a", "b", "a/d", "a/d/e"}, op{"touch", "a/f", "a/d/g", "a/d/e/h", "a/d/e/i", "b/k", "b/l"}, op{"cp", "a/f", "a/f:s"}, op{"cp", "a/f", "b:s"})
+	do("nothing")
+	do("rename to another directory", op{"mv", "a/f", "b/f"})
+	do("hard link", op{"ln", "b/f", "a/d/f"})
+	do("hard link gone", op{"rm", "b/f"})
+	do("delete from a directory with a stream", op{"rm", "b/k"})
+	do("made and removed again", op{"touch", "a/d/e/tmp"}, op{"rm", "a/d/e/tmp"})
+	do("the same in a directory with a stream", op{"touch", "b/tmp"}, op{"rm", "b/tmp"})
+	do("directory moved", op{"mv", "a/d", "b/d"})
+	do("directory above moved, and something deleted", op{"mv", "b", "a/b"}, op{"rm", "a/b/d/e/h"})
+	do("moved out of a directory, and that deleted", op{"mv", "a/b/d/e/i", "a/i"}, op{"rm -r", "a/b/d/e"})
+	do("delete and create", op{"rm", "a/i"}, op{"mkdir", "a/i"}, op{"touch", "a/i/i"})
+	do("delete everything", op{"rm -r", "a"})
+}
+
+// counted counts down how often changes were found by the last USN.
+type counted struct {
+	journal.Journal
+	lost *int
+}
+
+func (c *counted) Changes(ctx context.Context, from, to *journal.Cursor, d *journal.Dirty) error {
+	err := c.Journal.Changes(ctx, from, to, d)
+	if d.Alive != nil {
+		*c.lost--
+	}
+	return err
 }
 
 // edit changes what only NTFS has: streams, of files and directories, and attributes.
@@ -338,15 +502,9 @@ func TestMountedGaps(t *testing.T) {
 	m.log.log = append(m.log.log, make([]byte, pageSize-len(m.log.log)%pageSize)...)
 	first := len(m.log.log)
 	m.log.write(&node{id: ID{Low: 99}}, Name{ID{Low: 5 | 5<<48}, []byte("y")}, basicInfoChange|closed)
-	m.remount(hidden)
-	f, err := os.OpenFile(filepath.Join(m.dir, "$Extend/$UsnJrnl:$J"), os.O_RDWR|os.O_TRUNC, 0)
-	m.must(err)
-	_, err = f.WriteAt(m.log.log[first:], int64(first))
-	m.must(err)
-	m.must(f.Close())
-	m.unmount()
+	m.rewrite(os.O_TRUNC, first)
 	j = m.journal(t)
-	wantGap(t, j.Changes(t.Context(), from, now(t, j), &journal.Dirty{}), "journal wrapped")
+	lost(t, j, from, now(t, j))
 
 	m.remount(hidden)
 	m.log.info.ID++

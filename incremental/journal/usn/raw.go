@@ -1,6 +1,7 @@
 package usn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -74,9 +75,13 @@ func (r *raw) Close() error         { return nil }
 
 func (r *raw) Read(_, start uint64, buf []byte) (int, error) {
 	if start < r.info.First {
-		return 0, wrapped()
+		return 0, errWrapped
 	}
 	return r.journal.records(start, r.info.Next, buf)
+}
+
+func (r *raw) Each(ctx context.Context, f func(ID, uint64) error) error {
+	return r.v.Each(ctx, func(x *ntfs.Record) error { return f(ID{Low: uint64(x.FRN)}, x.Standard.Usn) })
 }
 
 func (r *raw) Lookup(id ID, f *File) error {
@@ -84,6 +89,7 @@ func (r *raw) Lookup(id ID, f *File) error {
 		return err
 	}
 	f.Directory, f.Names, f.Streams = r.record.Directory, f.Names[:0], f.Streams[:0]
+	f.Modified, f.Changed = r.record.Standard.Modified.Time(), r.record.Standard.Changed.Time()
 	for _, n := range r.record.Names {
 		f.Names = append(f.Names, Name{ID{Low: uint64(n.Parent)}, n.Name})
 	}

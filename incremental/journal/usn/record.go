@@ -177,9 +177,12 @@ func (r *Record) Ranges(to []journal.Range) ([]journal.Range, bool) {
 func (r *Record) Directory() bool { return r.Attributes&attributeDirectory != 0 }
 
 // Time returns when the record was written.
-func (r *Record) Time() time.Time {
-	const to1970 = 116444736000000000 // from 1601
-	d := int64(r.Stamp) - to1970
+func (r *Record) Time() time.Time { return fileTime(r.Stamp) }
+
+// fileTime is a moment that Windows counts in steps of 100 ns since 1601.
+func fileTime(t uint64) time.Time {
+	const to1970 = 116444736000000000
+	d := int64(t) - to1970
 	return time.Unix(d/1e7, d%1e7*100).UTC()
 }
 

@@ -17,14 +17,21 @@
 // The journal must have the same id, reach back to the cursor, and have the same records right before it as then: a volume that was set
 // back to an earlier state goes on with the same id, and may have come past the cursor again.
 //
-// A journal that wrapped is a gap even though the file table keeps each file's last USN. That finds all that changed and still exists;
-// what was deleted shows only in its directory, and the directory's times are no proof: in the file table and journal of a
-// real Windows 7, 8 of 359 directories are older than what was last created or deleted in them, by up to twelve minutes.
+// # When it wrapped
+//
+// A journal that has lost records from the cursor on, and is otherwise good, is made up for by the file table, which keeps each file's last USN: all of
+// it is enumerated, and what has a USN from the cursor on is looked at, and read, for what befell it is not known. The records that are left
+// tell which files are open. What was deleted is in no table, and a directory's times are no proof: in the file table and journal of a
+// real Windows 7, 8 of 359 directories are older than what was last created or deleted in them, by up to twelve minutes. So the dirt
+// has the ids of all files there are, and the engine looks where the base has others, without opening a file: it takes one walk over the base's
+// catalogue, and a look at each directory's times, for what was created and deleted again is in neither. The ids take two bytes for each record of the
+// table, up to 64 MiB; a table of more than 33 million records is a gap, as is ReFS, which has none.
 //
 // # What it doesn't see
 //
 // Changes by another system (ntfs-3g, ntfs3) write no records. A file that was changed before the first record the journal still has, and
-// was held open ever since, is not known to be open. Sweeps find both.
+// was held open ever since, is not known to be open. A volume that was set back to an earlier state and has since come so far past the cursor that the journal
+// wrapped is taken for one that wasn't. Sweeps find all three.
 //
 // Of a volume in use nothing is said to be what it was: what was only renamed when the journal was read may be written to before it is saved.
 //
@@ -101,6 +108,9 @@ func (j *Journal) Changes(ctx context.Context, from, to *journal.Cursor, d *jour
 	if why == nil {
 		why = j.changes(ctx, info, from, to, d)
 	}
+	if errors.Is(why, errWrapped) {
+		why = j.changesLost(ctx, from, to, d)
+	}
 	if why != nil && j.surveyOpen(ctx, info, from, to) != nil {
 		forgetOpen(to)
 	}
@@ -112,7 +122,12 @@ func (j *Journal) Changes(ctx context.Context, from, to *journal.Cursor, d *jour
 func (j *Journal) changes(ctx context.Context, info Info, from, to *journal.Cursor, d *journal.Dirty) error {
 	f := newFold(j.dev, info, d, to.Position, j.max)
 	f.start(from)
-	if err := j.each(ctx, info, from.Position, info.Next, f.add); err != nil {
+	return j.fold(ctx, f, info, from.Position, to)
+}
+
+// fold adds the records from start on, and then looks up what they are of.
+func (j *Journal) fold(ctx context.Context, f *fold, info Info, start uint64, to *journal.Cursor) error {
+	if err := j.each(ctx, info, start, info.Next, f.add); err != nil {
 		return err
 	}
 	if err := f.resolve(ctx); err != nil {
