@@ -61,7 +61,7 @@ type journalLine struct {
 	Volume     string    `json:"volume,omitempty"`
 	Journal    string    `json:"journal,omitempty"`
 	Mode       string    `json:"mode"`             // of the next backup: "optimised" or "unoptimised"
-	Reason     string    `json:"reason,omitempty"` // why that will look at everything
+	Reason     string    `json:"reason,omitempty"` // why that will look at everything, or otherwise than always
 	Advice     string    `json:"advice,omitempty"`
 	First      uint64    `json:"first"`
 	Next       uint64    `json:"next"`
@@ -150,7 +150,7 @@ func (a *app) lastPoint(ctx context.Context) (*catalog.Point, error) {
 func newJournalLine(s *volumes.VolumeStatus, last *catalog.Point, now time.Time) *journalLine {
 	path := manifest.EscapePath([]byte(s.Path))
 	l := &journalLine{Path: path, FileSystem: s.FileSystem, Kind: s.Kind, Volume: s.Volume, Journal: s.Journal, Mode: catalog.Optimised,
-		Reason: s.Gap, Advice: cmp.Or(s.Hint, causeOf(s.Gap).advice), First: s.First, Next: s.Next, Size: s.Size, Since: s.Since,
+		Reason: cmp.Or(s.Gap, s.How), Advice: cmp.Or(s.Hint, causeOf(cmp.Or(s.Gap, s.How)).advice), First: s.First, Next: s.Next, Size: s.Size, Since: s.Since,
 		FillPerDay: s.FillPerDay, DaysLeft: s.DaysLeft, Changed: s.Changed, Last: newLastLine(last, path)}
 	if s.Gap != "" {
 		l.Mode = catalog.Unoptimised
@@ -168,7 +168,7 @@ func newJournalLine(s *volumes.VolumeStatus, last *catalog.Point, now time.Time)
 
 // size says in the advice of volumes whose journal wrapped how large it should be.
 func (a *app) size(ctx context.Context, p *catalog.Point, o volumes.Options, list []volumeLine) {
-	wrapped := func(v volumeLine) bool { return v.Reason == "journal wrapped" }
+	wrapped := func(v volumeLine) bool { return strings.HasPrefix(v.Reason, "journal wrapped") }
 	if !slices.ContainsFunc(list, wrapped) {
 		return
 	}
@@ -211,8 +211,12 @@ func (l *journalLine) enlarge() string {
 	if l.Kind == "fanotify" {
 		how = fmt.Sprintf("waybill agent --log-size %dMiB", l.Wanted>>20)
 	}
-	return fmt.Sprintf("it is too small: at %s a day it holds %s, and a longer pause between backups means a scan; enlarge it: `%s`", cli.Bytes(l.FillPerDay),
-		days(l.DaysLeft), how)
+	costs := "a scan"
+	if l.Kind == "usn" && l.FileSystem != "ReFS" {
+		costs = "a look at the whole file table"
+	}
+	return fmt.Sprintf("it is too small: at %s a day it holds %s, and a longer pause between backups means %s; enlarge it: `%s`", cli.Bytes(l.FillPerDay),
+		days(l.DaysLeft), costs, how)
 }
 
 func days(n float64) string {
@@ -229,8 +233,11 @@ func (l *journalLine) write(w io.Writer) {
 	fmt.Fprintf(w, "%s  %s\n", l.Path, cmp.Or(l.FileSystem, "unknown file system"))
 	line("journal", "%s", l.kind())
 	next := l.Mode + ": " + l.Reason
-	if l.Reason == "" {
+	if l.Mode == catalog.Optimised {
 		next = l.Mode + ": " + cli.Counted(int64(l.Changed), "directory") + " to look at"
+	}
+	if l.Mode == catalog.Optimised && l.Reason != "" {
+		next += "; " + l.Reason
 	}
 	line("next backup", "%s", next)
 	if l.Advice != "" {

@@ -50,11 +50,11 @@ func TestJournalLine(t *testing.T) {
   journal      fanotify, up to 67.1 MB, since 2026-07-01 03:00:00
   next backup  optimised: 0 directories to look at
 `},
-		{"too small", volumes.VolumeStatus{Path: "/C:", FileSystem: "NTFS", Status: journal.Status{Kind: "usn", Size: 32 << 20}, FillPerDay: 44_000_000, DaysLeft: 0.7626, Gap: "journal wrapped"}, `
+		{"too small", volumes.VolumeStatus{Path: "/C:", FileSystem: "NTFS", Status: journal.Status{Kind: "usn", Size: 32 << 20}, FillPerDay: 44_000_000, DaysLeft: 0.7626, Changed: 845, How: "journal wrapped: files found by their last USN"}, `
 /C:  NTFS
   journal      usn, up to 33.6 MB
-  next backup  unoptimised: journal wrapped
-               it is too small: at 44.0 MB a day it holds 18 h 18 min, and a longer pause between backups means a scan; enlarge it: ` + "`waybill journal resize C: --size 1024MiB`" + `
+  next backup  optimised: 845 directories to look at; journal wrapped: files found by their last USN
+               it is too small: at 44.0 MB a day it holds 18 h 18 min, and a longer pause between backups means a look at the whole file table; enlarge it: ` + "`waybill journal resize C: --size 1024MiB`" + `
   filled by    44.0 MB a day: it holds 18 h 18 min
 `},
 		{"an agent's log that is too small", volumes.VolumeStatus{Path: "/srv", FileSystem: "xfs", Status: journal.Status{Kind: "fanotify", Size: 64 << 20}, FillPerDay: 10 << 20, DaysLeft: 6.4, Changed: 1}, `

@@ -102,7 +102,7 @@ func (l *pointDetail) write(w io.Writer) {
 // write tells all about how the volume's changes were found.
 func (v *volumeLine) write(line func(what, format string, args ...any)) {
 	line("volume", "%s  %s", v.Path, v.how())
-	if v.Mode == catalog.Unoptimised && v.Advice != "" {
+	if v.Advice != "" {
 		line("", "%s", v.Advice)
 	}
 	if v.Mode == catalog.Optimised && v.Scanned != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A cause is why a volume may be scanned though it has a journal.
+// A cause is why a volume may be scanned though it has a journal, or looked at in another way than by its records.
 type cause struct {
 	reason string // how it is told, or how that begins
 	means  string
@@ -29,6 +29,8 @@ var causes = []cause{
 	{"the file system keeps no change journal", "likewise, on Windows", "", false},
 	{"the journal may not be read", "USN journals take an administrator's rights", "run it as administrator", false},
 	{"the generations of btrfs can't be read", "they take root's rights", "run it as root", false},
+	{"journal wrapped: files found by their last USN", "more was written to it since the last backup than it holds; what changed was found in the file table instead, and what was deleted by comparing that with the last backup",
+		"a larger one spares that look: `waybill journal status` tells how large it should be", true},
 	{"journal wrapped", "more was written to it since the last backup than it holds",
 		"enlarge it, or back up more often: `waybill journal status` tells how large it should be", false},
 	{"journal re-created", "it was deleted and made again, by a person or a program, or because another Windows had the volume", "", false},

@@ -19,7 +19,7 @@ type volumeLine struct {
 	Path    string     `json:"path"`
 	Mode    string     `json:"mode"`              // "optimised" or "unoptimised"
 	Journal string     `json:"journal,omitempty"` // its kind
-	Reason  string     `json:"reason,omitempty"`  // why it was scanned
+	Reason  string     `json:"reason,omitempty"`  // why it was scanned, or how else than by the journal's records changes were found
 	Advice  string     `json:"advice,omitempty"`  // what can be done about it
 	Cursor  bool       `json:"cursor"`            // the next backup has a moment of the journal to start from
 	Scanned *time.Time `json:"scanned,omitempty"` // when all of it was looked at last
@@ -56,15 +56,12 @@ func found(mode, reason string, volumes []volumeLine) string {
 			optimised++
 		}
 	}
-	how := fmt.Sprintf("optimised on %d of %s", optimised, cli.Counted(int64(len(volumes)), "volume"))
-	switch {
-	case optimised == len(volumes):
-		how = catalog.Optimised
-	case optimised == 0:
-		how = catalog.Unoptimised
-		if !slices.ContainsFunc(volumes, func(v volumeLine) bool { return v.Reason != volumes[0].Reason }) {
-			how += ", " + volumes[0].Reason
-		}
+	if optimised > 0 && optimised < len(volumes) {
+		return fmt.Sprintf("optimised on %d of %s", optimised, cli.Counted(int64(len(volumes)), "volume")) + judged(volumes)
+	}
+	how := volumes[0].Mode
+	if r := volumes[0].Reason; r != "" && !slices.ContainsFunc(volumes, func(v volumeLine) bool { return v.Reason != r }) {
+		how += ", " + r
 	}
 	return how + judged(volumes)
 }
@@ -102,7 +99,7 @@ func writeVolumes(w io.Writer, volumes []volumeLine) {
 // how tells how the volume's changes were found.
 func (v *volumeLine) how() string {
 	if v.Mode == catalog.Optimised {
-		return fmt.Sprintf("%-11s  %s journal", v.Mode, v.Journal)
+		return strings.TrimSuffix(fmt.Sprintf("%-11s  %s journal, %s", v.Mode, v.Journal, v.Reason), ", ")
 	}
 	return fmt.Sprintf("%-11s  %s", v.Mode, v.Reason)
 }
@@ -120,10 +117,12 @@ func required(err error) error {
 	return cli.Errorf(cli.NoJournal, "%w", err).Hinted("%s", hint)
 }
 
-// advise tells what can be done about volumes that were scanned. It warns of all that need not have been when journals were asked for.
+// advise tells what can be done about volumes that were scanned, or nearly. It warns of all that need not have been when journals were asked for.
 func (a *app) advise(mode volumes.Mode, list []volumeLine) {
 	for _, v := range list {
 		switch {
+		case v.Mode == catalog.Optimised && v.Advice != "":
+			a.out.Say("%s: %s; %s", v.Path, v.Reason, v.Advice)
 		case v.Mode == catalog.Optimised || causeOf(v.Reason).normal:
 		case mode == volumes.On && v.Advice == "":
 			a.out.Warn("all of %s was looked at: %s", v.Path, v.Reason)

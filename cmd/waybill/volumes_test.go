@@ -15,6 +15,7 @@ import (
 func TestFound(t *testing.T) {
 	optimised := volumeLine{Path: "/", Mode: catalog.Optimised, Journal: "btrfs"}
 	wrapped := volumeLine{Path: "C:", Mode: catalog.Unoptimised, Journal: "usn", Reason: "journal wrapped"}
+	enumerated := volumeLine{Path: "C:", Mode: catalog.Optimised, Journal: "usn", Reason: "journal wrapped: files found by their last USN"}
 	sweep := volumeLine{Path: "/home", Mode: catalog.Unoptimised, Journal: "fanotify", Reason: "swept, as was asked for", Misses: 3}
 	sound := volumeLine{Path: "/srv", Mode: catalog.Unoptimised, Journal: "fanotify", Reason: "swept, as was asked for"}
 	for _, tt := range []struct {
@@ -25,6 +26,8 @@ func TestFound(t *testing.T) {
 		{"healed", catalog.Healed, "heal, because", []volumeLine{optimised}},
 		{"journals not asked", "scan", "unoptimised, because", nil},
 		{"all optimised", "scan", "optimised", []volumeLine{optimised, optimised}},
+		{"all enumerated", "optimised", "optimised, journal wrapped: files found by their last USN", []volumeLine{enumerated}},
+		{"one enumerated", "optimised", "optimised", []volumeLine{optimised, enumerated}},
 		{"one scanned", "scan", "unoptimised, journal wrapped", []volumeLine{wrapped}},
 		{"all scanned for one reason", "scan", "unoptimised, journal wrapped", []volumeLine{wrapped, wrapped}},
 		{"all scanned for several reasons", "scan", "unoptimised, 3 changes missed", []volumeLine{wrapped, sweep}},
@@ -51,9 +54,10 @@ func volumesPoint() *catalog.Point {
 func TestWriteVolumes(t *testing.T) {
 	lines := newVolumeLines(volumesPoint())
 	var b bytes.Buffer
-	writeVolumes(&b, lines)
+	writeVolumes(&b, append(lines, volumeLine{Path: "/C:", Mode: catalog.Optimised, Journal: "usn", Reason: "journal wrapped: files found by their last USN"}))
 	want := `  /      optimised    btrfs journal
   /home  unoptimised  agent was not running from 03:00 to 03:10
+  /C:    optimised    usn journal, journal wrapped: files found by their last USN
 `
 	if b.String() != want {
 		t.Errorf("%s", b.String())

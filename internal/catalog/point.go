@@ -42,7 +42,7 @@ type Point struct {
 type Volume struct {
 	Path    string         `json:"path"`              // where it is mounted
 	Mode    string         `json:"mode"`              // Optimised or Unoptimised
-	Reason  string         `json:"reason,omitempty"`  // why it was scanned, in words for people
+	Reason  string         `json:"reason,omitempty"`  // why it was scanned, or how changes were found if not by the journal's records, in words for people
 	Journal string         `json:"journal,omitempty"` // the kind that was used, or would have been
 	Cursor  *JournalCursor `json:"cursor,omitempty"`  // what the next backup may start from
 	Scanned *time.Time     `json:"scanned,omitempty"` // when all of it was looked at last
