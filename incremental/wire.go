@@ -124,7 +124,7 @@ func (h *held) Commit(p manifest.Pack) error {
 	if err := h.note(p); err != nil {
 		return err
 	}
-	err := h.put(manifest.PackName(h.machine, p.Name), io.NewSectionReader(h, 0, h.size))
+	err := h.put(manifest.PackName(h.machine, p.Name), p.Body(io.NewSectionReader(h, 0, h.size)))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("writing pack %.12s: %w", p.Name, err)
 	}

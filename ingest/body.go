@@ -83,6 +83,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// DescribeObject tells a store what it gets.
+func (b *body) DescribeObject() (md5 [16]byte, data bool) { return b.pack.DescribeObject() }
+
 // Seek implements io.Seeker, for stores that want to know the size or try again.
 func (b *body) Seek(offset int64, whence int) (int64, error) {
 	switch whence {

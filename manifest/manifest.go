@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -41,6 +42,20 @@ type Pack struct {
 	MD5   [16]byte // which blob stores log
 	Disk  int      // the number of the disk that carries it, from 1; 0 for none
 }
+
+// Body is r, which holds the pack's bytes, as the body of a store's Put: stores that can use it learn from it what it is. See vault.Describe.
+func (p Pack) Body(r io.ReadSeeker) io.ReadSeeker { return packBody{r, p} }
+
+type packBody struct {
+	io.ReadSeeker
+	pack Pack
+}
+
+// DescribeObject is for the store.
+func (b packBody) DescribeObject() (md5 [16]byte, data bool) { return b.pack.DescribeObject() }
+
+// DescribeObject is for bodies that are packs of themselves: it tells a store the MD5, and whether it is data.
+func (p Pack) DescribeObject() (md5 [16]byte, data bool) { return p.MD5, p.Class == Data }
 
 // A Manifest lists the packs that one commit adds to a machine's domain. It says nothing
 // of what was saved: the recovery point's record is sealed.

@@ -70,6 +70,13 @@ type limitedBody struct {
 // portion is the most of a body that is waited for at once, so that the traffic is even.
 const portion = 32 << 10
 
+// DescribeObject passes on what the body says of itself.
+func (b *limitedBody) DescribeObject() (sum [16]byte, data bool) {
+	about := Describe(b.ReadSeeker)
+	copy(sum[:], about.MD5)
+	return sum, about.Data
+}
+
 // Read implements io.Reader.
 func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadSeeker.Read(p[:min(len(p), portion)])

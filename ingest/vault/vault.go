@@ -44,6 +44,28 @@ type Hierarchy interface {
 	Level(ctx context.Context, prefix string, each func(name string, size int64) error) error
 }
 
+// About is what a body tells of the object it will be, for stores that can use it: see Describe.
+type About struct {
+	MD5  []byte // of the whole body; nil when nobody has computed it
+	Data bool   // it is a data pack, which nobody reads but to restore: it may be kept where keeping costs less and reading more
+}
+
+// Describe asks a body of Put what it will be. It answers by a method DescribeObject, which manifest.Pack.Body gives it, with an MD5 of zero when it
+// doesn't know it. Most bodies have none.
+func Describe(body io.ReadSeeker) About {
+	b, ok := body.(interface {
+		DescribeObject() (md5 [16]byte, data bool)
+	})
+	if !ok {
+		return About{}
+	}
+	sum, data := b.DescribeObject()
+	if sum == [16]byte{} {
+		return About{Data: data}
+	}
+	return About{sum[:], data}
+}
+
 // A Dir is a vault in a local directory.
 type Dir struct{ *durable.Dir }
 

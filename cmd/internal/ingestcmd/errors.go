@@ -6,6 +6,7 @@ import (
 
 	"waybill/ingest"
 	"waybill/ingest/carrier"
+	"waybill/ingest/vault/azure"
 	"waybill/internal/cli"
 	"waybill/internal/durable"
 	"waybill/manifest"
@@ -16,6 +17,9 @@ import (
 // things are wrong at once, the first rule that applies decides.
 var Rules = []cli.Rule{
 	{Is: durable.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is done is kept"},
+	{Is: azure.ErrNoContainer, Code: cli.NoVault, Hint: "is the address right? `waybill vault create` makes the container of a new vault"},
+	{Is: azure.ErrOutOfReach, Code: cli.NoVault, Hint: "what is done is kept: run the same again once the line is back"},
+	{As: denied, Code: cli.Failed, Hint: "`help environment` tells where the secret of an address comes from; one that has expired or lacks permissions is replaced by another"},
 	{Is: ingest.ErrForeign, Code: cli.NoVault, Hint: "`waybill manifest show DISK` tells which vault it is for"},
 	{Is: ingest.ErrUnregistered, Code: cli.BadSignature, Hint: "the machine must be registered in this vault; if it is, the disk is not from it"},
 	{Is: manifest.ErrSignature, Code: cli.BadSignature, Hint: "it was not written by this machine, or changed since; get it from another copy"},
@@ -33,6 +37,12 @@ var Rules = []cli.Rule{
 	{Is: carrier.ErrLog, Code: cli.Failed, Hint: "a Data Box log is XML; is it complete? `help reconcile` tells which logs are known"},
 	{Is: ingest.ErrEmpty, Code: cli.NoVault, Hint: "is it the right disk, and mounted? A disk has a label.json and a waybill.json at its top"},
 	{As: noTree, Code: cli.NoVault, Hint: "is it the right directory, and mounted? A disk or vault has a waybill.json at its top; a lost one can be copied from another disk of the same vault"},
+}
+
+// denied knows the error of a vault in the cloud that refuses the secret.
+func denied(err error) bool {
+	var e *azure.RefusedError
+	return errors.As(err, &e) && errors.Is(e, fs.ErrPermission)
 }
 
 // noTree knows the error of a directory that has no waybill.json.

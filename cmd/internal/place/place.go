@@ -72,8 +72,8 @@ func createContainer(ctx context.Context, address string, s Secrets) (Store, err
 		return nil, err
 	}
 	err = empty(ctx, v)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = azure.Create(ctx, a, c); err == nil {
+	if errors.Is(err, azure.ErrNoContainer) {
+		if err = azure.Create(ctx, a, c, azure.Options{}); err == nil {
 			err = empty(ctx, v)
 		}
 	}

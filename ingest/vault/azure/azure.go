@@ -3,26 +3,24 @@
 //
 // [Open] opens the store that an [Address] names with a [Credential]. Objects are block blobs under the names of the vault, below the
 // address' prefix, and each is created once: every write carries If-None-Match: *. Nothing is ever renamed or overwritten, so immutable
-// containers will do, and credentials that may only create.
+// containers will do, versions and soft delete too, and credentials that may only create.
 //
-// Errors are told apart in one place, answers from failures, and failures that pass from those that stay; the former are tried again
-// in one place, too. See [Options].
+// Errors are told apart in one place, errors.go: answers from failures, and failures that pass from those that stay. Those that pass are tried
+// again in one place, retry.go, until [Options].Patience is at an end; then, and only then, a call fails with [ErrOutOfReach].
+// No error holds a secret.
+//
+// What the tests can't try, since Azurite hasn't got it - immutable blobs, soft delete, archived blobs that take hours - they try on a transport
+// that answers as the documentation says.
 package azure
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"strings"
+	"net/http"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -31,165 +29,95 @@ import (
 )
 
 // Options say how a store works. The zero value will do.
-type Options struct{}
+type Options struct {
+	// Patience is how long a request goes on against a line or a service that fails, before it is given up; 0 for DefaultPatience, less for not at all.
+	Patience time.Duration
+	// Waiting, if set, is told when a request has failed and will be tried again: since when requests have failed, and why this one did; and
+	// once one succeeds, with the zero time and nil. It must not block, and is called by many at once.
+	Waiting func(since time.Time, err error)
+	// Count, if set, is told of every request, by what it is for: put, block, blocks, commit, read, size, list, remove, tier, make, lease.
+	Count func(op string)
+	// Tier is where new data packs are kept; none is the account's default, which all other objects have: what is read every day must stay quick to read.
+	Tier Tier
+	// BlockSize and Parallel say how large objects are sent, see blocks.go: 0 for 8 MiB, and 8 blocks at once for the whole store.
+	BlockSize, Parallel int
+	// Transport, if set, is how requests travel; for tests.
+	Transport interface {
+		Do(*http.Request) (*http.Response, error)
+	}
+}
+
+// DefaultPatience is that of Options without one.
+const DefaultPatience = 5 * time.Minute
 
 // A Store is a vault.Store in a container. It is safe for concurrent use.
 type Store struct {
 	address   Address
 	container *container.Client
+	opts      Options
+	line      line
+	blocks    *blockPool                 // nil when the credential can only create: then every object is one request
+	first     time.Duration              // to wait before the second try
+	single    int64                      // singleSize
+	denied    func(now time.Time) string // why the credential may be refused
+	idle      func()                     // closes connections
 }
 
 // Open returns the store at an address. It asks nothing of the service: whether there is such a container, the first call tells.
-func Open(a Address, c Credential, _ Options) (*Store, error) {
-	client, err := c.client(a)
+func Open(a Address, c Credential, o Options) (*Store, error) {
+	s := &Store{address: a, opts: o, first: firstWait, single: singleSize, denied: c.why, idle: func() {}}
+	if s.opts.Patience == 0 {
+		s.opts.Patience = DefaultPatience
+	}
+	if s.opts.Transport == nil {
+		client := newClient()
+		s.opts.Transport, s.idle = client, client.CloseIdleConnections
+	}
+	if c.canWrite() {
+		s.blocks = newBlockPool(o.BlockSize, o.Parallel)
+	}
+	client, err := c.client(a, clientOptions(s.opts.Transport))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", a, err)
 	}
-	return &Store{a, client}, nil
+	s.container = client
+	return s, nil
 }
 
 // Create makes an address' container; one that is there already will do.
-func Create(ctx context.Context, a Address, c Credential) error {
-	client, err := c.client(a)
-	if err == nil {
-		_, err = client.Create(ctx, nil)
+func Create(ctx context.Context, a Address, c Credential, o Options) error {
+	s, err := Open(a, c, o)
+	if err != nil {
+		return err
 	}
+	defer s.Close()
+	err = s.try(ctx, "make", func(ctx context.Context) error {
+		_, err := s.container.Create(ctx, nil)
+		return err
+	})
 	if err != nil && !bloberror.HasCode(err, bloberror.ContainerAlreadyExists) {
-		return fmt.Errorf("making the container of %s: %w", a, err)
+		return fmt.Errorf("making the container of %s: %w", a, s.explain(err))
 	}
 	return nil
 }
 
 // clientOptions are those of every client: the SDK tries nothing again by itself.
-func clientOptions() *container.ClientOptions {
-	return &container.ClientOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: -1}}}
+func clientOptions(t policy.Transporter) *container.ClientOptions {
+	return &container.ClientOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: -1}, Transport: t}}
 }
 
 // Path is the address, for people.
 func (s *Store) Path() string { return s.address.String() }
 
-// Close releases nothing: connections are the process's.
-func (s *Store) Close() error { return nil }
+// Close closes connections that are not in use.
+func (s *Store) Close() error {
+	s.idle()
+	return nil
+}
 
 func (s *Store) blob(name string) (*blockblob.Client, error) {
 	if err := durable.CheckName(name); err != nil {
 		return nil, err
 	}
 	return s.container.NewBlockBlobClient(s.address.Prefix + name), nil
-}
-
-// Put implements vault.Store.
-func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker) error {
-	b, err := s.blob(name)
-	if err != nil {
-		return err
-	}
-	content, err := whole(body)
-	if err != nil {
-		return fmt.Errorf("creating %s: %w", name, err)
-	}
-	_, err = b.Upload(ctx, streaming.NopCloser(bytes.NewReader(content)), &blockblob.UploadOptions{
-		AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}}})
-	return known("create", name, err)
-}
-
-// whole reads what is left of a body, to its very end: one that finds at its end that it is damaged must not be stored.
-func whole(body io.ReadSeeker) ([]byte, error) {
-	at, err := body.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return nil, err
-	}
-	end, err := body.Seek(0, io.SeekEnd)
-	if err == nil {
-		_, err = body.Seek(at, io.SeekStart)
-	}
-	if err != nil {
-		return nil, err
-	}
-	b := make([]byte, end-at)
-	if _, err := io.ReadFull(body, b); err != nil && err != io.EOF {
-		return nil, err
-	}
-	if _, err := body.Read(make([]byte, 1)); err != io.EOF {
-		return nil, errors.Join(err, errors.New("it is not as long as it says"))
-	}
-	return b, nil
-}
-
-// ReadAt implements vault.Store.
-func (s *Store) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
-	b, err := s.blob(name)
-	if err != nil {
-		return 0, err
-	}
-	if off < 0 {
-		return 0, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	r, err := b.DownloadStream(ctx, &blob.DownloadStreamOptions{Range: blob.HTTPRange{Offset: off, Count: int64(len(p))}})
-	if isPastEnd(err) {
-		return 0, io.EOF
-	}
-	if err != nil {
-		return 0, known("read", name, err)
-	}
-	defer r.Body.Close()
-	n, err := io.ReadFull(r.Body, p)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// Size implements vault.Store.
-func (s *Store) Size(ctx context.Context, name string) (int64, error) {
-	b, err := s.blob(name)
-	if err != nil {
-		return 0, err
-	}
-	r, err := b.GetProperties(ctx, nil)
-	if err != nil {
-		return 0, known("stat", name, err)
-	}
-	return *r.ContentLength, nil
-}
-
-// List implements vault.Store. What has no name of a vault's is passed over.
-func (s *Store) List(ctx context.Context, prefix string, each func(name string, size int64) error) error {
-	return s.list(ctx, prefix, func(name string, item *container.BlobItem) error { return each(name, *item.Properties.ContentLength) })
-}
-
-func (s *Store) list(ctx context.Context, prefix string, each func(name string, item *container.BlobItem) error) error {
-	if durable.CheckName(prefix+"x") != nil {
-		return ctx.Err() // no name begins so
-	}
-	pager := s.container.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: to.Ptr(s.address.Prefix + prefix)})
-	for pager.More() {
-		page, err := pager.NextPage(ctx)
-		if err != nil {
-			return known("list", prefix, err)
-		}
-		for _, item := range page.Segment.BlobItems {
-			name := strings.TrimPrefix(*item.Name, s.address.Prefix)
-			if durable.CheckName(name) != nil {
-				continue
-			}
-			if err := each(name, item); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Remove implements vault.Store.
-func (s *Store) Remove(ctx context.Context, name string) error {
-	b, err := s.blob(name)
-	if err != nil {
-		return err
-	}
-	_, err = b.Delete(ctx, nil)
-	return known("remove", name, err)
 }

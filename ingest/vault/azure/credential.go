@@ -2,7 +2,9 @@ package azure
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -17,20 +19,49 @@ type Credential struct {
 }
 
 // client returns the container's.
-func (c Credential) client(a Address) (*container.Client, error) {
+func (c Credential) client(a Address, o *container.ClientOptions) (*container.Client, error) {
 	switch {
 	case c.SAS != "":
-		return container.NewClientWithNoCredential(a.containerURL()+"?"+strings.TrimPrefix(c.SAS, "?"), clientOptions())
+		return container.NewClientWithNoCredential(a.containerURL()+"?"+strings.TrimPrefix(c.SAS, "?"), o)
 	case c.Key != "":
 		key, err := container.NewSharedKeyCredential(a.Account, c.Key)
 		if err != nil {
 			return nil, fmt.Errorf("the key of account %s is not base64", a.Account)
 		}
-		return container.NewClientWithSharedKeyCredential(a.containerURL(), key, clientOptions())
+		return container.NewClientWithSharedKeyCredential(a.containerURL(), key, o)
 	}
 	token, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{}})
 	if err != nil {
 		return nil, err
 	}
-	return container.NewClient(a.containerURL(), token, clientOptions())
+	return container.NewClient(a.containerURL(), token, o)
+}
+
+// canWrite tells whether it can do more than create: send blocks, for example. Of one that names a policy of the container there is no telling.
+func (c Credential) canWrite() bool {
+	if c.SAS == "" {
+		return true
+	}
+	q, err := url.ParseQuery(strings.TrimPrefix(c.SAS, "?"))
+	return err == nil && strings.Contains(q.Get("sp"), "w")
+}
+
+// why tells what may be the matter when the service refuses it at that time.
+func (c Credential) why(now time.Time) string {
+	q, err := url.ParseQuery(strings.TrimPrefix(c.SAS, "?"))
+	if c.SAS == "" || err != nil {
+		return "the account refuses the credential, or its network rules refuse this host"
+	}
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02"} {
+		if end, err := time.Parse(form, q.Get("se")); err == nil && now.After(end) {
+			return "the SAS has expired at " + end.Format("2006-01-02 15:04 UTC")
+		}
+		if begin, err := time.Parse(form, q.Get("st")); err == nil && now.Before(begin) {
+			return "the SAS isn't valid before " + begin.Format("2006-01-02 15:04 UTC")
+		}
+	}
+	if sp := q.Get("sp"); sp != "" {
+		return "the SAS permits only " + sp + ", or was revoked"
+	}
+	return "the SAS doesn't permit it, or was revoked"
 }

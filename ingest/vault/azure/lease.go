@@ -19,7 +19,7 @@ func (s *Store) Acquire(ctx context.Context, name, id string, d time.Duration) e
 	if err == nil {
 		_, err = l.AcquireLease(ctx, int32(d/time.Second), nil)
 	}
-	return leased("lease", name, err)
+	return s.leased("lease", name, err)
 }
 
 // Renew has a lease begin anew. It fails with fs.ErrNotExist when it is lost: it ran out and another has it, or the object is gone.
@@ -28,7 +28,7 @@ func (s *Store) Renew(ctx context.Context, name, id string) error {
 	if err == nil {
 		_, err = l.RenewLease(ctx, nil)
 	}
-	return leased("renew the lease of", name, err)
+	return s.leased("renew the lease of", name, err)
 }
 
 // Release ends a lease. It fails with fs.ErrNotExist when it was lost.
@@ -37,7 +37,7 @@ func (s *Store) Release(ctx context.Context, name, id string) error {
 	if err == nil {
 		_, err = l.ReleaseLease(ctx, nil)
 	}
-	return leased("release", name, err)
+	return s.leased("release", name, err)
 }
 
 // Leases is List, and tells of each object whether somebody has it leased now.
@@ -57,7 +57,7 @@ func (s *Store) lease(name, id string) (*lease.BlobClient, error) {
 }
 
 // leased turns what the service answered about a lease into the errors that are promised.
-func leased(op, name string, err error) error {
+func (s *Store) leased(op, name string, err error) error {
 	switch {
 	case bloberror.HasCode(err, bloberror.LeaseAlreadyPresent):
 		return &fs.PathError{Op: op, Path: name, Err: fs.ErrExist}
@@ -65,5 +65,5 @@ func leased(op, name string, err error) error {
 		bloberror.LeaseLost, bloberror.LeaseIsBrokenAndCannotBeRenewed):
 		return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 	}
-	return known(op, name, err)
+	return s.known(op, name, err)
 }
