@@ -24,6 +24,7 @@ const module = "waybill"
 //   - internal/save is what seed and incremental have in common: the engine from a tree to a commit. Verbs never import each other.
 //   - internal/domain is the same for reading: one machine's chain, points and chunks, from vault and disks together.
 //   - internal/heal is what a backup over the wire and a disk sent after have in common: which packs are lost, and storing again what was in them.
+//   - internal/status is what a vault's documents say of its machines; it needs no key, but what it says of lost packs is what internal/heal makes of them.
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
 //   - internal/line is how much of a line may be used when. plan reads rates by it, too, and vaults are held to it by commands.
@@ -41,6 +42,7 @@ var ours = map[string]string{
 	"internal/catalog":                "manifest internal/pack",
 	"internal/domain":                 "manifest internal/pack internal/pack/index internal/catalog internal/keys",
 	"internal/save":                   "manifest incremental/journal internal/source internal/pack internal/pack/cut internal/catalog",
+	"internal/status":                 "manifest internal/heal",
 	"internal/heal":                   "manifest internal/pack internal/catalog internal/domain internal/save",
 	"internal/restore":                "manifest internal/pack internal/pack/index internal/catalog internal/domain",
 	"incremental/journal":             "internal/catalog",

@@ -31,14 +31,19 @@ type List struct {
 //
 // A receipt that is not signed under key, the vault's receipt key as this machine knows it, asks for nothing.
 func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key manifest.PublicKey) (List, error) {
-	receipts, err := readReceipts(ctx, vault, d.Machine, key)
+	return WantsOf(ctx, vault, d.Machine, &d.Chain, key)
+}
+
+// WantsOf is Wants for who has no domain, only a machine's chain.
+func WantsOf(ctx context.Context, vault manifest.Reader, m *manifest.Machine, chain *manifest.Chain, key manifest.PublicKey) (List, error) {
+	receipts, err := readReceipts(ctx, vault, m, key)
 	if err != nil || len(receipts) == 0 {
 		return List{}, err
 	}
 	places := map[manifest.Digest]place{}
 	disks := map[carrier]int{}
-	lost := d.Chain.Lost()
-	for _, link := range d.Chain.Links {
+	lost := chain.Lost()
+	for _, link := range chain.Links {
 		for _, p := range link.Manifest.Packs {
 			at := carrier{link.Manifest.Set, p.Disk}
 			disks[at]++
@@ -57,11 +62,11 @@ func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key man
 			arrived[carrier{r.Set, n}] = true
 		}
 	}
-	all, err := Absent(ctx, vault, d.Machine.Machine, slices.Collect(maps.Values(wanted)))
+	all, err := Absent(ctx, vault, m.Machine, slices.Collect(maps.Values(wanted)))
 	if err != nil {
 		return List{}, err
 	}
-	return sortOut(all, places, parityAway(&d.Chain, disks, arrived)), nil
+	return sortOut(all, places, parityAway(chain, disks, arrived)), nil
 }
 
 // parityAway are the disks of each set that carry no packs, so parity, as far as one can tell, and that have not arrived.
