@@ -41,9 +41,9 @@ lint: (_apt "gcc libc6-dev")
 race *ARGS: _tools _azurite
     go test -race -timeout 20m {{ ARGS }} ./...
 
-# random changes, and for each journal the scan of the same state: thousands of rounds
+# random changes, and for each journal the scan of the same state; and many workers on one import, killed and paused: thousands of rounds
 rounds TIMES="10": _tools
-    WAYBILL_ROUNDS={{ TIMES }} go test -count 1 -timeout 15m -run '^Test(Rounds|Mounted)$' ./internal/save ./incremental/journal/...
+    WAYBILL_ROUNDS={{ TIMES }} go test -count 1 -timeout 15m -run '^Test(Rounds|Mounted|Shared)$' ./internal/save ./incremental/journal/... ./ingest
 
 # the Go toolchain and /usr of this machine: seed, ingest, backup, verify, restore, compare
 real *ROOTS: (_apt "rsync acl attr minisign")

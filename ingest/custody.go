@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"slices"
 
 	"waybill/manifest"
@@ -15,6 +17,8 @@ type custody struct {
 	tree *tree
 	more []*tree            // the same disk's: copies
 	log  []manifest.Custody // of the vault
+	old  int                // so many of its entries were there before what is to be noted was done
+	bad  bool               // some of them could not be read, and are not in log
 	off  bool               // nothing can be added to it: the disk's log could not be read
 }
 
@@ -24,17 +28,19 @@ func (j *job) receive(ctx context.Context) error {
 		if t.label == nil || t.label.Machine != j.machine.Machine || t.left() != nil {
 			continue
 		}
-		c := j.custodyOf(t)
-		if err := j.carry(ctx, c, t); err != nil {
+		if err := j.receiveDisk(ctx, t); err != nil {
 			return err
-		}
-		if !c.off && c.unseen(j.doc.ReceiptKey, j.opts.Note) {
-			if err := j.append(ctx, c, manifest.EventReceived, t.label.Packs, t.label.Bytes, j.opts.Note); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+func (j *job) receiveDisk(ctx context.Context, t *tree) error {
+	c := j.custodyOf(t)
+	if err := j.carry(ctx, c, t); err != nil || c.off {
+		return err
+	}
+	return j.append(ctx, c, manifest.EventReceived, t.label.Packs, t.label.Bytes, j.opts.Note)
 }
 
 // custodyOf is the log of a disk, of which there may be copies.
@@ -45,15 +51,15 @@ func (j *job) custodyOf(t *tree) *custody {
 			return c
 		}
 	}
-	c := &custody{tree: t}
+	c := &custody{tree: t, old: math.MaxInt}
 	j.custody = append(j.custody, c)
 	return c
 }
 
 // carry copies a disk's log into the vault's, as far as it is good.
 func (j *job) carry(ctx context.Context, c *custody, t *tree) error {
-	l, keys := t.label, []manifest.PublicKey{j.machine.SigningKey, j.doc.ReceiptKey}
-	_, err := manifest.CopyCustody(ctx, j.vault, t, l.Machine, l.Set, l.Disk, keys...)
+	l := t.label
+	_, err := manifest.CopyCustody(ctx, j.vault, t, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -68,11 +74,19 @@ func (j *job) carry(ctx context.Context, c *custody, t *tree) error {
 		j.noteSource(ctx, t, err)
 		return nil
 	}
-	c.log, err = manifest.ReadCustody(ctx, j.vault, l.Machine, l.Set, l.Disk, keys...)
-	if bad := manifest.CustodyErrors(err); len(bad) > 0 {
+	if err := j.readLog(ctx, c); len(manifest.CustodyErrors(err)) == 0 {
+		return err
+	} else {
 		j.errs = append(j.errs, fmt.Errorf("in the vault: %w", err))
-		return nil
 	}
+	return nil
+}
+
+// readLog reads the vault's log of a disk. Where entries of it are bad, that is the error, and the others are there.
+func (j *job) readLog(ctx context.Context, c *custody) (err error) {
+	l := c.tree.label
+	c.log, err = manifest.ReadCustody(ctx, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey)
+	c.bad = err != nil
 	return err
 }
 
@@ -90,15 +104,51 @@ func (c *custody) unseen(vault manifest.PublicKey, note string) bool {
 	return !seen
 }
 
-// append adds an entry to the vault's log.
+// append adds an entry to the vault's log, as long as it is needed there. Others may add theirs at the same time, and then it may not be.
 func (j *job) append(ctx context.Context, c *custody, event manifest.Event, packs int, bytes int64, note string) error {
 	l := c.tree.label
-	e, err := manifest.AppendCustody(ctx, j.vault, manifest.Custody{Vault: j.doc.Vault, Machine: l.Machine, Set: l.Set, Disk: l.Disk, Event: event,
-		Time: j.opts.Now(), Host: j.opts.Host, Tool: j.opts.Tool, Serial: l.Serial, Note: note, Packs: packs, Bytes: bytes}, j.signer)
-	if err == nil {
-		c.log = append(c.log, e)
+	e := manifest.Custody{Vault: j.doc.Vault, Machine: l.Machine, Set: l.Set, Disk: l.Disk, Event: event,
+		Time: j.opts.Now(), Host: j.opts.Host, Tool: j.opts.Tool, Serial: l.Serial, Note: note, Packs: packs, Bytes: bytes}
+	for c.needs(e, j.doc.ReceiptKey) {
+		e.Number, e.Previous = c.next()
+		done, err := manifest.AppendCustody(ctx, j.vault, e, j.signer)
+		if err == nil {
+			c.log = append(c.log, done)
+			return nil
+		}
+		if !errors.Is(err, fs.ErrExist) || e.Number == 0 {
+			return err
+		}
+		if err := j.readLog(ctx, c); err != nil && !c.bad {
+			return err
+		}
 	}
-	return err
+	return nil
+}
+
+// next is the place of the next entry; 0 when some of the log are bad, and nobody knows.
+func (c *custody) next() (number int, previous manifest.Digest) {
+	switch n := len(c.log); {
+	case c.bad:
+		return 0, manifest.Digest{}
+	case n == 0:
+		return 1, manifest.Digest{}
+	default:
+		return c.log[n-1].Number + 1, c.log[n-1].Digest
+	}
+}
+
+// needs tells whether an entry says what the log doesn't yet: that the disk is there, how many of its packs the vault has, or what was done
+// since this run, or another worker's part of it, began.
+func (c *custody) needs(e manifest.Custody, vault manifest.PublicKey) bool {
+	switch e.Event {
+	case manifest.EventReceived:
+		return c.unseen(vault, e.Note)
+	case manifest.EventImported:
+		return e.Packs > c.imported(vault)
+	}
+	old := min(c.old, len(c.log))
+	return e.Packs > 0 && !slices.ContainsFunc(c.log[old:], func(o manifest.Custody) bool { return o.Event == e.Event && o.Key == vault })
 }
 
 // attest notes what this run did with the disks, and gives each disk its log.
@@ -120,9 +170,6 @@ func (j *job) attest(ctx context.Context) error {
 func (j *job) attestDisk(ctx context.Context, c *custody) error {
 	did := func(event manifest.Event, does func(*want) bool) error {
 		packs, bytes := j.count(does)
-		if packs == 0 || event == manifest.EventImported && packs <= c.imported(j.doc.ReceiptKey) {
-			return nil
-		}
 		return j.append(ctx, c, event, packs, bytes, "")
 	}
 	if err := did(manifest.EventVerified, func(w *want) bool { return w.state == imported && c.is(w.from) }); err != nil {

@@ -41,6 +41,9 @@ const theVault = "the vault"
 // commit settles as lost are imported when they are there, and not missed. What was done with a disk goes into its custody log, in the vault and, where it can be written, on the
 // disk.
 //
+// With Options.Claims it is the work of many at once, each of which calls Import: it returns when all is done, by whomever, and the vault has the one
+// receipt of all.
+//
 // The report is nil when nothing could be begun. The error joins everything that is not as it should be: *DamagedError for what
 // could not be made good, *IncompleteError, *GoneError for each source that went away meanwhile, manifest.ErrSignature and manifest.ErrFormat for manifests that were left out,
 // manifest.ErrChain when the vault holds another commit in the place of one that arrived (of that machine, nothing
@@ -52,6 +55,9 @@ func Import(ctx context.Context, vault Store, sources []Source, o Options) (*Rep
 		return nil, err
 	}
 	r := &Report{Vault: in.doc.Vault}
+	if o.Claims != nil {
+		return r, in.shared(ctx, r)
+	}
 	var errs []error
 	for _, id := range in.machines() {
 		done, err := in.machine(ctx, id)
@@ -138,7 +144,8 @@ type job struct {
 	done *Imported
 }
 
-func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, error) {
+// begin finds out whose machine it is, and which commits arrived. The job is nil when that is refused.
+func (in *importer) begin(ctx context.Context, id manifest.ID) (*job, error) {
 	j := &job{importer: in, done: &Imported{Machine: id}}
 	for _, t := range in.trees {
 		if slices.Contains(t.machines, id) {
@@ -149,7 +156,15 @@ func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, err
 		return nil, err
 	}
 	j.done.Name = j.machine.Name
-	if err := j.readChains(ctx); err != nil {
+	return j, j.readChains(ctx)
+}
+
+func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, error) {
+	j, err := in.begin(ctx, id)
+	if j == nil {
+		return nil, err
+	}
+	if err != nil {
 		return j.done, err
 	}
 	for _, step := range []func(context.Context) error{j.plan, j.receive, j.fetchAll, j.rebuildAll, j.commitAll, j.attest, j.receipt} {

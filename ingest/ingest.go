@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"waybill/ingest/claims"
 	"waybill/manifest"
 )
 
@@ -47,6 +48,9 @@ type Options struct {
 	Workers  int       // packs read at once from each source; default one a processor, but one from a disk that turns
 	Note     string    // for the custody logs of the disks, such as a tracking number: one line, at most 200 characters
 	Progress *Progress // may be nil
+
+	Claims *claims.Board // where the work is shared out among many; nil to do it alone
+	Slice  int64         // bytes of packs that are claimed at once, the same for all; 0 is DefaultSlice
 }
 
 func (o *Options) defaults() {

@@ -217,7 +217,7 @@ func (s *share) receiveAll(ctx context.Context) (bool, error) {
 		}
 		s.received[t] = done
 	}
-	return true, nil // what another has taken is looked at again in the next round
+	return true, nil // what another is at is looked at again in the next round, and waited for in the end
 }
 
 func (s *share) fetchStep(ctx context.Context) (bool, error) {
@@ -271,6 +271,11 @@ func (s *share) disksStep(ctx context.Context) (bool, error) {
 }
 
 func (s *share) verdictStep(ctx context.Context) (bool, error) {
+	for _, received := range s.received {
+		if !received {
+			return false, nil
+		}
+	}
 	ok, err := s.together(ctx, keyVerdict, s.conclude)
 	if ok && err == nil {
 		s.end, err = s.readVerdict(ctx)

@@ -149,7 +149,7 @@ func (s *share) piece(ctx context.Context, sl *slice, prefix string, work func(c
 	if err != nil {
 		return err
 	}
-	result := s.outcome(sl.wants, decodeNames(c.Note))
+	result := s.outcome(sl.wants, decodeNames(c.Note), lateState(prefix))
 	if prefix == againPrefix && slices.ContainsFunc(sl.wants, s.lacks) {
 		if c, err = s.board.Take(ctx, s.run+partPrefix+s.board.Worker()+"-"+sl.name(), nil); err != nil {
 			return err
@@ -254,13 +254,21 @@ type outcome struct {
 	Damaged bool            `json:"damaged,omitempty"`
 }
 
-// outcome writes down what became of packs. Those that were there before anybody began are had.
-func (s *share) outcome(wants []*want, had map[manifest.Digest]bool) []byte {
+// lateState is what became of a pack that came into the vault while somebody worked on its slice who could not say so any more.
+func lateState(prefix string) state {
+	if prefix == againPrefix {
+		return rebuilt
+	}
+	return imported
+}
+
+// outcome writes down what became of packs. Those that were there before anybody began are had; late is what became of others that are there.
+func (s *share) outcome(wants []*want, had map[manifest.Digest]bool, late state) []byte {
 	var all []outcome
 	for _, w := range wants {
 		o := outcome{Name: w.Name, State: w.state, Damaged: w.damaged}
 		if o.State == present && !had[w.Name] {
-			o.State = imported // by one who took the slice before, and could not say so
+			o.State = late
 		}
 		if w.from != nil {
 			o.From = s.keyOf(w.from)

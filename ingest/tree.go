@@ -20,9 +20,16 @@ type tree struct {
 	vault    *manifest.Vault
 	label    *disk.Label // nil for a tree that is no disk
 	machines []manifest.ID
+	key      string // by which the other workers know it, of one that this one doesn't have
 
 	mu   sync.Mutex
 	gone error // why the source gives nothing any more; guarded by mu
+}
+
+// remote tells that a source is in the cloud: every worker has it, under the same name. Any other is a host's alone.
+func (t *tree) remote() bool {
+	r, ok := t.Reader.(interface{ Remote() bool })
+	return ok && r.Remote()
 }
 
 // alive tells whether a source still gives its waybill.json, from the medium where that can be had. One that once did

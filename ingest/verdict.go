@@ -168,13 +168,15 @@ func (s *share) takeOver(wants map[manifest.Digest]*want, r *record) {
 // guess notes what became of a slice that was begun, and never finished.
 func (s *share) guess(r *record) {
 	had := decodeNames(r.text)
+	prefix, name, _ := strings.Cut(r.key, "-")
+	late := lateState(prefix + "-")
 	for _, sl := range s.slices {
-		if sl.key != slicePrefix+strings.TrimPrefix(strings.TrimPrefix(r.key, slicePrefix), againPrefix) {
+		if sl.name() != name {
 			continue
 		}
 		for _, w := range sl.wants {
 			if w.state == present && !had[w.Name] {
-				w.state, w.from = imported, s.treeOf(w, "")
+				w.state, w.from = late, s.treeOf(w, "")
 			}
 		}
 	}
@@ -219,8 +221,7 @@ func (s *share) openLogs(ctx context.Context) error {
 			continue
 		}
 		c := s.custodyOf(t)
-		log, err := manifest.ReadCustody(ctx, s.vault, t.label.Machine, t.label.Set, t.label.Disk, s.machine.SigningKey, s.doc.ReceiptKey)
-		if c.log = log; err != nil && len(manifest.CustodyErrors(err)) == 0 {
+		if err := s.readLog(ctx, c); err != nil && len(manifest.CustodyErrors(err)) == 0 {
 			return err
 		}
 	}

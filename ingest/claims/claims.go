@@ -138,6 +138,14 @@ func (b *Board) Note(ctx context.Context, key string) ([]byte, error) {
 	return b.read(ctx, key+claimSuffix)
 }
 
+// First keeps a note that nobody has to work for, unless there is one, and returns the one that is kept. Such a key can't be done.
+func (b *Board) First(ctx context.Context, key string, note []byte) ([]byte, error) {
+	if err := b.put(ctx, key+claimSuffix, note); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("noting %s: %w", key, err)
+	}
+	return b.Note(ctx, key)
+}
+
 const claimSuffix, doneSuffix = ".claim", ".done"
 
 // maxObject bounds what is read of an object that somebody else wrote.
