@@ -47,6 +47,7 @@ type Options struct {
 	Now      func() time.Time
 	Workers  int       // packs read at once from each source; default one a processor, but one from a disk that turns
 	Note     string    // for the custody logs of the disks, such as a tracking number: one line, at most 200 characters
+	ListOnly bool      // Verify reads no pack
 	Progress *Progress // may be nil
 
 	Claims *claims.Board // where the work is shared out among many; nil to do it alone
@@ -71,7 +72,7 @@ func (o *Options) workers(t *tree) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Progress counts what a run has done; read it at any time. The totals are known once the manifests are read.
+// Progress counts what a run has done; read it at any time. The totals are known once the manifests are read, which Verify does machine by machine.
 type Progress struct {
 	Bytes, TotalBytes atomic.Int64 // of packs
 	Packs, TotalPacks atomic.Int64

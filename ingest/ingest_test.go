@@ -228,7 +228,7 @@ func TestImport(t *testing.T) {
 	if m := r.Machines[0]; m.Receipt.Imported != 0 || m.Receipt.Present != 7 || m.Commits != 0 {
 		t.Errorf("a second time: %+v", m)
 	}
-	if v := w.checkVault(0); v.Machines[0].Commits != 2 || v.Machines[0].Newest.Digest != w.head {
+	if v := w.checkVault(0); v.Machines[0].Commits != 2 || v.Machines[0].Newest != w.head {
 		t.Errorf("the vault's chain: %+v", v.Machines[0])
 	}
 }

@@ -1,11 +1,12 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -23,52 +24,63 @@ type verification struct {
 	report *SetReport
 
 	mu     sync.Mutex // guards mended while files are rebuilt
-	mended map[string]bool
+	mended map[manifest.Digest]bool
 }
 
-// mend finds out which of the packs that are damaged or missing can be had all the same.
-func (v *verification) mend(ctx context.Context) error {
-	v.mended = map[string]bool{}
-	byMachine := map[manifest.ID][]listed{}
+// mend finds out which of a machine's packs that are damaged or missing can be had all the same.
+func (v *verification) mend(ctx context.Context, id manifest.ID) error {
+	v.mended = map[manifest.Digest]bool{}
+	var bad []*listed
 	for name, f := range v.wanted() {
-		if v.goodSomewhere(name) {
+		if v.anyPart(name, func(_ *check, f *listed) bool { return f.is == good }) {
 			v.mended[name] = true
 		} else {
-			byMachine[f.machine] = append(byMachine[f.machine], f)
+			bad = append(bad, f)
 		}
 	}
-	var errs []error
-	for _, id := range slices.Sorted(maps.Keys(byMachine)) {
-		errs = append(errs, v.rebuild(ctx, id, byMachine[id]))
+	if len(bad) == 0 || v.opts.ListOnly {
+		return nil
 	}
-	return errors.Join(errs...)
+	return v.rebuild(ctx, id, bad)
 }
 
 // wanted are the packs that are not where they should be. Of several disks these are also the packs of those that are not here.
-func (v *verification) wanted() map[string]listed {
-	wanted := map[string]listed{}
+func (v *verification) wanted() map[manifest.Digest]*listed {
+	wanted := map[manifest.Digest]*listed{}
 	for _, c := range v.checks {
-		for _, d := range c.report.Damaged {
-			if f, ok := c.packs[d.Name]; ok {
-				wanted[d.Name] = f
+		for f := range c.part.all() {
+			if !f.lost && (f.is == bad || f.is == absent && (len(v.checks) > 1 || !c.elsewhere(f))) {
+				wanted[f.Name] = f
 			}
-		}
-		for name, f := range c.packs {
-			if _, there := c.all[name]; there || f.lost || c.elsewhere(f) && len(v.checks) == 1 {
-				continue
-			}
-			wanted[name] = f
 		}
 	}
 	return wanted
 }
 
-func (v *verification) goodSomewhere(name string) bool {
-	return slices.ContainsFunc(v.checks, func(c *check) bool { return c.good[name] })
+// all are the packs that commits list; none of no part.
+func (p *part) all() iter.Seq[*listed] {
+	return func(yield func(*listed) bool) {
+		for i := 0; p != nil && i < len(p.packs); i++ {
+			if !yield(&p.packs[i]) {
+				return
+			}
+		}
+	}
+}
+
+// anyPart tells whether something is true of a pack in one of the trees.
+func (v *verification) anyPart(name manifest.Digest, is func(*check, *listed) bool) bool {
+	return slices.ContainsFunc(v.checks, func(c *check) bool {
+		if c.part == nil {
+			return false
+		}
+		i, ok := slices.BinarySearchFunc(c.part.packs, name, func(f listed, d manifest.Digest) int { return bytes.Compare(f.Name[:], d[:]) })
+		return ok && is(c, &c.part.packs[i])
+	})
 }
 
 // rebuild reads packs as the trees' parity makes them, and notes those that come out as they should be.
-func (v *verification) rebuild(ctx context.Context, id manifest.ID, files []listed) error {
+func (v *verification) rebuild(ctx context.Context, id manifest.ID, files []*listed) error {
 	var sources []parity.Source
 	for _, c := range v.checks {
 		sources = append(sources, parity.Source{Name: c.tree.Name, Reader: c.tree.Reader})
@@ -78,28 +90,78 @@ func (v *verification) rebuild(ctx context.Context, id manifest.ID, files []list
 		return err
 	}
 	v.report.Flaws = append(v.report.Flaws, set.Flaws()...)
-	files = slices.DeleteFunc(files, func(f listed) bool { return !set.may(f.name) })
+	files = slices.DeleteFunc(files, func(f *listed) bool { return !set.may(manifest.PackName(id, f.Name)) })
 	for _, f := range files {
 		v.opts.Progress.TotalPacks.Add(1)
 		v.opts.Progress.TotalBytes.Add(f.Size)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	each(ctx, g, runtime.GOMAXPROCS(0), files, func(ctx context.Context, f listed) error {
+	each(ctx, g, runtime.GOMAXPROCS(0), files, func(ctx context.Context, f *listed) error {
 		defer v.opts.Progress.Packs.Add(1)
-		err := newFile(ctx, Source{"parity", set}, f.name, f.Pack, &v.opts.Progress.Bytes).drain(make([]byte, 1<<20))
+		err := newBody(ctx, Source{"parity", set}, id, f.Pack, &v.opts.Progress.Bytes).drain(make([]byte, 1<<20))
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.mended[f.name] = err == nil
+		v.mended[f.Name] = err == nil
 		return ctx.Err()
 	})
 	return g.Wait()
 }
 
+// settle takes over what was found of a machine: what can be made good, and what is missing but can be is damage only.
+func (v *verification) settle() {
+	for _, c := range v.checks {
+		if c.part != nil {
+			c.part.settle(v.mended)
+		}
+	}
+	if len(v.checks) > 1 {
+		v.settleAbsent()
+	}
+}
+
+func (p *part) settle(mended map[manifest.Digest]bool) {
+	r := p.report
+	for i := range r.Damaged[p.damages:] {
+		d := &r.Damaged[p.damages+i]
+		if _, name, ok := manifest.ParsePackName(d.Name); ok {
+			d.Mended = mended[name]
+		}
+	}
+	for f := range p.all() {
+		switch {
+		case f.is != absent || f.lost || p.elsewhere(f):
+		case mended[f.Name]:
+			r.Damaged = append(r.Damaged, Damage{p.tree.Name, p.fileName(f), fs.ErrNotExist, true})
+		default:
+			r.Missing = append(r.Missing, manifest.WantPack{Name: f.Name, Size: f.Size, Disk: f.Disk, Reason: manifest.Absent})
+		}
+	}
+}
+
+// settleAbsent accounts for the machine's packs that are on disks that are not here.
+func (v *verification) settleAbsent() {
+	seen := map[manifest.Digest]bool{}
+	for _, c := range v.checks {
+		for f := range c.part.all() {
+			if f.is != absent || f.lost || !c.elsewhere(f) || seen[f.Name] || v.anyPart(f.Name, accountable) {
+				continue
+			}
+			if seen[f.Name] = true; v.mended[f.Name] {
+				v.report.Rebuilt++
+			} else {
+				v.report.Missing = append(v.report.Missing, manifest.WantPack{Name: f.Name, Size: f.Size, Disk: f.Disk, Reason: manifest.Absent})
+			}
+		}
+	}
+}
+
+// accountable tells whether a pack is good in a tree, or the tree is the disk that should have it: then that disk's report tells.
+func accountable(c *check, f *listed) bool { return f.is == good || !c.elsewhere(f) }
+
 // conclude makes errors of what was found.
 func (v *verification) conclude() error {
 	var errs []error
 	for _, c := range v.checks {
-		c.settle(v.mended)
 		c.conclude()
 		errs = append(errs, c.errs...)
 	}
@@ -109,43 +171,8 @@ func (v *verification) conclude() error {
 	return errors.Join(errs...)
 }
 
-// settle marks what can be made good, and counts what is missing but can be as damage only.
-func (c *check) settle(mended map[string]bool) {
-	r := c.report
-	for i, d := range r.Damaged {
-		r.Damaged[i].Mended = mended[d.Name]
-	}
-	missing := r.Missing
-	r.Missing = nil
-	names := map[manifest.Digest]string{}
-	for name, f := range c.packs {
-		names[f.Name] = name
-	}
-	for _, w := range missing {
-		if name := names[w.Name]; mended[name] {
-			r.Damaged = append(r.Damaged, Damage{c.tree.Name, name, fs.ErrNotExist, true})
-		} else {
-			r.Missing = append(r.Missing, w)
-		}
-	}
-}
-
-// concludeSet accounts for the packs of disks that are not here.
+// concludeSet sums up what was found of disks that are not here.
 func (v *verification) concludeSet() error {
-	seen := map[string]bool{}
-	for _, c := range v.checks {
-		for name, f := range c.packs {
-			_, there := c.all[name]
-			if there || f.lost || !c.elsewhere(f) || seen[name] || v.goodSomewhere(name) || v.carried(name) {
-				continue
-			}
-			if seen[name] = true; v.mended[name] {
-				v.report.Rebuilt++
-			} else {
-				v.report.Missing = append(v.report.Missing, manifest.WantPack{Name: f.Name, Size: f.Size, Disk: f.Disk, Reason: manifest.Absent})
-			}
-		}
-	}
 	slices.SortFunc(v.report.Missing, func(a, b manifest.WantPack) int {
 		return cmp.Or(cmp.Compare(a.Disk, b.Disk), slices.Compare(a.Name[:], b.Name[:]))
 	})
@@ -159,19 +186,6 @@ func (v *verification) concludeSet() error {
 	return nil
 }
 
-// carried tells whether a disk that is here should have a pack: then that disk's report has it.
-func (v *verification) carried(name string) bool {
-	return slices.ContainsFunc(v.checks, func(c *check) bool {
-		f, ok := c.packs[name]
-		return ok && !c.elsewhere(f)
-	})
-}
-
-// elsewhere tells whether a pack is another disk's.
-func (c *check) elsewhere(f listed) bool {
-	return c.tree.label != nil && f.Disk != 0 && f.Disk != c.tree.label.Disk
-}
-
 // notHere are the numbers of the set's disks that are not among the trees.
 func (v *verification) notHere() (numbers []int) {
 	here, total := map[int]bool{}, 0
@@ -181,10 +195,7 @@ func (v *verification) notHere() (numbers []int) {
 			return nil
 		}
 		here[l.Disk] = true
-		total = max(total, l.Disks)
-		for _, f := range c.packs {
-			total = max(total, f.Disk)
-		}
+		total = max(total, l.Disks, c.highest)
 	}
 	for n := 1; n <= total; n++ {
 		if !here[n] {

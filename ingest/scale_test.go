@@ -6,8 +6,11 @@ import (
 	"crypto/md5"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 
 	"waybill/ingest/vault"
@@ -20,8 +23,12 @@ import (
 // A vast vault is simulated, and counts its requests and, while it is listed, what the process keeps in memory.
 type vast struct {
 	*fault.Line
-	sim        *vaultsim.Vault
+	sim   *vaultsim.Vault
+	level func(prefix string) // told of what is listed level by level; may be nil
+
 	base, peak uint64
+	mu         sync.Mutex // guards reads
+	reads      int
 }
 
 func newVast(t testing.TB, shape vaultsim.Shape) *vast {
@@ -48,7 +55,20 @@ func (v *vast) List(ctx context.Context, prefix string, each func(string, int64)
 
 // Level implements vault.Hierarchy.
 func (v *vast) Level(ctx context.Context, prefix string, each func(string, int64) error) error {
+	if v.level != nil {
+		v.level(prefix)
+	}
 	return v.Line.Level(ctx, prefix, v.watched(each))
+}
+
+// ReadAt implements manifest.Reader.
+func (v *vast) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	v.mu.Lock()
+	if v.reads++; v.reads%2000 == 0 {
+		v.peak = max(v.peak, live())
+	}
+	v.mu.Unlock()
+	return v.Line.ReadAt(ctx, name, p, off)
 }
 
 func (v *vast) watched(each func(string, int64) error) func(string, int64) error {
@@ -161,4 +181,43 @@ func TestLookUp(t *testing.T) {
 			t.Errorf("when %s fails: %v", operation, err)
 		}
 	}
+}
+
+// A vault of 100 million packs is verified by its lists within the memory that one machine's list takes, and with two reads a commit and a request for
+// 5,000 names. Two of its thousand machines are looked at, or as many as WAYBILL_MACHINES says.
+func TestScaleVerify(t *testing.T) {
+	machines := 2
+	if n, err := strconv.Atoi(os.Getenv("WAYBILL_MACHINES")); err == nil {
+		machines = n
+	}
+	v := newVast(t, vaultsim.Vast)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var before int64
+	v.level = func(prefix string) {
+		if prefix == manifest.MachinePrefix(v.sim.Machine(0)) {
+			before = v.Requests().Total
+		} else if machines < v.sim.Machines && prefix == manifest.MachinePrefix(v.sim.Machine(machines)) {
+			cancel()
+		}
+	}
+	r, err := Verify(ctx, Source{"vault", v}, Options{ListOnly: true})
+	if stopped := machines < v.sim.Machines; stopped != errors.Is(err, context.Canceled) || !stopped && err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Machines) != machines || r.Packs != machines*v.sim.Packs || len(r.Damaged)+len(r.Missing)+len(r.Extra) > 0 {
+		t.Errorf("%d machines, %d packs, damaged %v, missing %v, %d extra", len(r.Machines), r.Packs, r.Damaged, r.Missing, len(r.Extra))
+	}
+	if before > 10 {
+		t.Errorf("%d requests before the first machine", before)
+	}
+	n := v.Requests()
+	each := int64(2*v.sim.Commits + 2 + v.sim.Packs/page + 5) // manifests and signatures; machine.json; packs; all else that is listed
+	if got := n.Total - before; got > int64(machines)*each+2 {
+		t.Errorf("%d requests for %d machines, %d each at most: %v", got, machines, each, n.By)
+	}
+	if held := v.held(); held > 32<<20 {
+		t.Errorf("%d bytes are kept in memory", held)
+	}
+	t.Logf("%d machines, %d packs: %v requests, %d before the first; at most %d bytes in memory", machines, r.Packs, n.By, before, v.held())
 }

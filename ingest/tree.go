@@ -62,6 +62,17 @@ func (t *tree) probe(ctx context.Context) error {
 	return err
 }
 
+// Level lists what is directly below prefix, as the reader does by itself: see manifest.Level.
+func (t *tree) Level(ctx context.Context, prefix string, each func(name string, size int64) error) error {
+	return manifest.Level(ctx, t.Reader, prefix, each)
+}
+
+// remote tells a tree at the far end of a network, which may fail without anything there being damaged.
+func (t *tree) remote() bool {
+	r, ok := t.Reader.(interface{ Remote() bool })
+	return ok && r.Remote()
+}
+
 // left is why the source is gone; nil while it isn't.
 func (t *tree) left() error {
 	t.mu.Lock()

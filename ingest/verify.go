@@ -18,7 +18,7 @@ type VerifyReport struct {
 	Vault     manifest.ID
 	Label     *disk.Label // of a disk; nil for a vault
 	Machines  []Verified
-	Packs     int                 // found good
+	Packs     int                 // found good; with Options.ListOnly, there in their sizes
 	Bytes     int64               // of them
 	Elsewhere int                 // packs that the set's other disks carry
 	Damaged   []Damage            // what is missing but can be made good, too
@@ -57,13 +57,16 @@ type Verified struct {
 	Machine manifest.ID
 	Name    string
 	Commits int
-	Newest  *manifest.Link // nil when there are no commits
-	Gaps    []int          // commits, by number, that are not there
+	Newest  manifest.Digest // zero when there are no commits
+	Gaps    []int           // commits, by number, that are not there
 }
 
 // Verify checks a disk or a vault without any key: each machine's document and chain of commits, receipts, custody logs, every pack against
 // its name, and on a sealed disk all other files against SHA256SUMS. A disk need only have the packs that are its own, and no earlier commits than its seed's.
 // Whether what is damaged or missing could be made good from the disk's own parity is tried out, by rebuilding it and looking at the result.
+//
+// It goes machine by machine, so its memory is bound by the largest machine's packs, whatever the vault has. With Options.ListOnly no pack is read: only that
+// all are there, in their sizes, is checked.
 //
 // The report is nil when the tree could not be opened. The error joins everything that is not as it should be: manifest.ErrSignature,
 // manifest.ErrFormat and manifest.ErrChain for documents, *DamagedError, *IncompleteError. Extra files are no error.
@@ -97,68 +100,53 @@ func VerifySet(ctx context.Context, sources []Source, o Options) (*SetReport, er
 		v.checks = append(v.checks, c)
 		v.report.Trees = append(v.report.Trees, c.report)
 	}
-	for _, c := range v.checks {
-		c.documents(ctx)
-	}
-	var g errgroup.Group
-	for _, c := range v.checks {
-		g.Go(func() error { return c.read(ctx) })
-	}
-	err := g.Wait()
-	if err == nil {
-		err = v.mend(ctx)
-	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return v.report, err
+	for _, id := range v.machines() {
+		err := v.machine(ctx, id)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return v.report, err
+		}
 	}
 	return v.report, v.conclude()
 }
 
-// newCheck opens a tree and lists it.
-func newCheck(ctx context.Context, s Source, o Options) (*check, error) {
-	t, err := openTree(ctx, s)
-	if err != nil {
-		return nil, err
+// machines are those of all trees, ascending.
+func (v *verification) machines() []manifest.ID {
+	set := map[manifest.ID]bool{}
+	for _, c := range v.checks {
+		maps.Copy(set, c.machines)
 	}
-	c := &check{tree: t, opts: o, packs: map[string]listed{}, heads: map[manifest.Custody]manifest.Digest{}, good: map[string]bool{}, report: &VerifyReport{Source: s.Name, Vault: t.vault.Vault, Label: t.label}}
-	if c.files, err = list(ctx, s); err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Name, err)
-	}
-	c.all = maps.Clone(c.files)
-	if len(c.machines()) == 0 && t.label != nil {
-		return nil, fmt.Errorf("%s: %w", s.Name, ErrEmpty)
-	}
-	return c, nil
+	return slices.Sorted(maps.Keys(set))
 }
 
-// documents checks everything but packs and parity, and accounts for all files.
-func (c *check) documents(ctx context.Context) {
-	c.needed(manifest.RecoveryName)
-	for _, name := range []string{manifest.VaultName, manifest.ReceiptKeyName, disk.LabelName, disk.SumsName, disk.ReadmeName} {
-		delete(c.files, name)
-	}
-	for _, id := range c.machines() {
-		if err := c.machine(ctx, id); err != nil {
-			c.errs = append(c.errs, fmt.Errorf("machine %s: %w", id, err))
+// machine checks one machine in all trees that have it, and forgets what it had to keep for that.
+func (v *verification) machine(ctx context.Context, id manifest.ID) error {
+	for _, c := range v.checks {
+		if !c.machines[id] {
+			continue
 		}
-		if c.tree.label != nil {
-			c.accounted(manifest.ParityPrefix(id))
+		c.part = newPart(c, id)
+		if err := c.part.documents(ctx); err != nil {
+			return fmt.Errorf("%s: machine %s: %w", c.tree.Name, id, err)
 		}
 	}
-	if c.tree.label != nil && c.tree.label.State == disk.Sealed {
-		c.errs = append(c.errs, c.sums(ctx))
+	var g errgroup.Group
+	for _, c := range v.checks {
+		if c.part != nil && !v.opts.ListOnly {
+			g.Go(func() error { return c.part.read(ctx) })
+		}
 	}
-}
-
-// list is all files of a tree with their sizes.
-func list(ctx context.Context, r manifest.Reader) (map[string]int64, error) {
-	files := map[string]int64{}
-	err := r.List(ctx, "", func(name string, size int64) error {
-		files[name] = size
-		return nil
-	})
-	return files, err
+	err := g.Wait()
+	if err == nil {
+		err = v.mend(ctx, id)
+	}
+	if err == nil {
+		v.settle()
+	}
+	for _, c := range v.checks {
+		c.part = nil
+	}
+	return err
 }

@@ -17,8 +17,9 @@ import (
 )
 
 type verifyFlags struct {
-	data bool
-	read readFlags
+	data     bool
+	listOnly bool
+	read     readFlags
 }
 
 func newVerify(a *app) *cobra.Command {
@@ -34,6 +35,7 @@ all that its recovery points refer to, and tries the keys: what passes restores.
 Of a recovery point it checks that it would restore, all of it, without writing anything; that takes the passphrase.`,
 		Example: `  waybill verify /mnt/disk1
   waybill verify /mnt/disk1 /mnt/disk2 /mnt/disk3
+  waybill verify --list-only /srv/vault
   waybill verify --data /srv/vault
   waybill verify latest
   waybill verify --json /srv/vault`,
@@ -41,6 +43,8 @@ Of a recovery point it checks that it would restore, all of it, without writing 
 		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args, &f) },
 	}
 	cmd.Flags().BoolVar(&f.data, "data", false, "open every chunk, too; takes the passphrase")
+	cmd.Flags().BoolVar(&f.listOnly, "list-only", false, ingestcmd.ListOnlyHelp)
+	cmd.MarkFlagsMutuallyExclusive("data", "list-only")
 	f.read.flags(cmd.Flags())
 	return cmd
 }
@@ -48,9 +52,12 @@ Of a recovery point it checks that it would restore, all of it, without writing 
 func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
 	f.read.check = true
 	if !isTree(what[0]) && len(what) == 1 {
+		if f.listOnly {
+			return cli.Errorf(cli.Usage, "--list-only is for disks and vaults, and %s is a recovery point", what[0])
+		}
 		return a.verifyPoint(ctx, what[0], f)
 	}
-	err := ingestcmd.VerifyTrees(ctx, a.out, a.secrets, what)
+	err := ingestcmd.VerifyTrees(ctx, a.out, a.secrets, what, f.listOnly)
 	if !f.data || ctx.Err() != nil {
 		return err
 	}

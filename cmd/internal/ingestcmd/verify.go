@@ -20,7 +20,8 @@ import (
 
 // Verify returns the command that checks disks and vaults without keys.
 func Verify(out *cli.Output, secrets *place.Secrets) *cobra.Command {
-	return &cobra.Command{
+	var listOnly bool
+	cmd := &cobra.Command{
 		Use:   "verify DISK...|VAULT",
 		Short: "check disks or a vault, without keys",
 		Long: VerifyHelp + `
@@ -28,15 +29,24 @@ func Verify(out *cli.Output, secrets *place.Secrets) *cobra.Command {
 It takes no key.`,
 		Example: `  waybill-ingest verify /mnt/disk1
   waybill-ingest verify /mnt/disk1 /mnt/disk2 /mnt/disk3
+  waybill-ingest verify --list-only /srv/vault
   waybill-ingest verify --json /srv/vault`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return VerifyTrees(cmd.Context(), out, *secrets, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return VerifyTrees(cmd.Context(), out, *secrets, args, listOnly)
+		},
 	}
+	cmd.Flags().BoolVar(&listOnly, "list-only", false, ListOnlyHelp)
+	return cmd
 }
+
+// ListOnlyHelp is what --list-only does, for the help of both programs.
+const ListOnlyHelp = "don't read the packs: only see that each is there, in its size"
 
 // VerifyHelp is what verify does, for the help of both programs.
 const VerifyHelp = `Checks disks or a vault, without keys: every signature, every link of each machine's chain, every pack against its name, and on a
-sealed disk every other file against SHA256SUMS. All of it is read.
+sealed disk every other file against SHA256SUMS. All of it is read; with --list-only all but the packs and their parity, which takes minutes
+where reading takes days, and finds what is missing or cut short, but not what was changed in place.
 
 Of a disk it says whether it is whole, repairable, because its own parity makes good what is damaged, or what it needs: which packs, of which
 disks. Several disks are read together: one makes up for another where their parity goes across the set, and even for one that is not
@@ -50,13 +60,14 @@ type VerifyLine struct {
 	Disks     int                 `json:"disks,omitempty"`
 	State     string              `json:"state,omitempty"` // of a disk
 	Machines  []MachineLine       `json:"machines"`
-	Packs     int                 `json:"packs"` // found good
+	Packs     int                 `json:"packs"` // found good; there in their sizes, if list_only
 	Bytes     int64               `json:"bytes"`
 	Elsewhere int                 `json:"elsewhere"` // packs that other disks of the set carry
 	Verdict   string              `json:"verdict"`   // whole, repairable, damaged or incomplete
 	Damaged   []string            `json:"damaged"`
 	Missing   []manifest.WantPack `json:"missing"`
 	Extra     []string            `json:"extra"` // files that nothing refers to
+	ListOnly  bool                `json:"list_only,omitempty"`
 }
 
 // MachineLine is one machine of a VerifyLine.
@@ -76,7 +87,7 @@ type SetLine struct {
 }
 
 // VerifyTrees checks disks or a vault and tells what it found.
-func VerifyTrees(ctx context.Context, out *cli.Output, secrets place.Secrets, names []string) error {
+func VerifyTrees(ctx context.Context, out *cli.Output, secrets place.Secrets, names []string, listOnly bool) error {
 	sources, done, err := openSources(ctx, secrets, names)
 	if err != nil {
 		return err
@@ -85,13 +96,14 @@ func VerifyTrees(ctx context.Context, out *cli.Output, secrets place.Secrets, na
 	warnUnlabelled(ctx, out, sources)
 	p := &ingest.Progress{}
 	stop := out.Progress(sample("verifying", p))
-	r, err := ingest.VerifySet(ctx, sources, ingest.Options{Progress: p})
+	r, err := ingest.VerifySet(ctx, sources, ingest.Options{ListOnly: listOnly, Progress: p})
 	stop()
 	if r == nil {
 		return err
 	}
 	for _, t := range r.Trees {
 		l := newVerifyLine(t)
+		l.ListOnly = listOnly
 		out.Answer("verify", l, func(w io.Writer) { l.write(w, t.Source) })
 	}
 	for _, flaw := range r.Flaws {
@@ -173,10 +185,7 @@ func newVerifyLine(r *ingest.VerifyReport) *VerifyLine {
 		l.Disk, l.Disks, l.State = r.Label.Disk, r.Label.Disks, string(r.Label.State)
 	}
 	for _, m := range r.Machines {
-		line := MachineLine{Machine: m.Machine, Name: m.Name, Commits: m.Commits, Gaps: append([]int{}, m.Gaps...)}
-		if m.Newest != nil {
-			line.Newest = m.Newest.Digest
-		}
+		line := MachineLine{Machine: m.Machine, Name: m.Name, Commits: m.Commits, Newest: m.Newest, Gaps: append([]int{}, m.Gaps...)}
 		l.Machines = append(l.Machines, line)
 	}
 	return l
@@ -191,7 +200,11 @@ func (l *VerifyLine) write(w io.Writer, name string) {
 	for _, m := range l.Machines {
 		fmt.Fprintf(w, "  machine %s  %s  %s, the newest %.12s\n", m.Machine, manifest.EscapePath([]byte(m.Name)), cli.Counted(int64(m.Commits), "commit"), m.Newest)
 	}
-	fmt.Fprintf(w, "  %s good, %s\n", cli.Counted(int64(l.Packs), "pack"), cli.Bytes(l.Bytes))
+	good := "good"
+	if l.ListOnly {
+		good = "there, not read"
+	}
+	fmt.Fprintf(w, "  %s %s, %s\n", cli.Counted(int64(l.Packs), "pack"), good, cli.Bytes(l.Bytes))
 	if l.Elsewhere > 0 {
 		fmt.Fprintf(w, "  %s on other disks of the set\n", cli.Counted(int64(l.Elsewhere), "pack"))
 	}

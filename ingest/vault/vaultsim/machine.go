@@ -60,7 +60,7 @@ func (v *Vault) signed(b []byte, err error) ([]byte, error) {
 	return v.Signer.Sign(b)
 }
 
-// chain is the digests of a machine's manifests, by number. They are kept until another machine is asked for.
+// chain is the digests and sizes of a machine's manifests, by number. They are kept until another machine is asked for.
 func (v *Vault) chain(i int) ([]manifest.Digest, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
