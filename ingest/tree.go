@@ -26,7 +26,8 @@ type tree struct {
 	gone error // why the source gives nothing any more; guarded by mu
 }
 
-// remote tells that a source is in the cloud: every worker has it, under the same name. Any other is a host's alone.
+// remote tells a source at the far end of a network, which may fail without anything there being damaged. Every worker has it, under the same
+// name; any other is a host's alone.
 func (t *tree) remote() bool {
 	r, ok := t.Reader.(interface{ Remote() bool })
 	return ok && r.Remote()
@@ -65,12 +66,6 @@ func (t *tree) probe(ctx context.Context) error {
 // Level lists what is directly below prefix, as the reader does by itself: see manifest.Level.
 func (t *tree) Level(ctx context.Context, prefix string, each func(name string, size int64) error) error {
 	return manifest.Level(ctx, t.Reader, prefix, each)
-}
-
-// remote tells a tree at the far end of a network, which may fail without anything there being damaged.
-func (t *tree) remote() bool {
-	r, ok := t.Reader.(interface{ Remote() bool })
-	return ok && r.Remote()
 }
 
 // left is why the source is gone; nil while it isn't.

@@ -46,7 +46,7 @@ func TestLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Create(t.Context(), a, Credential{}); err != nil {
+	if err := Create(t.Context(), a, Credential{}, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
