@@ -19,6 +19,7 @@ type app struct {
 	state   string    // --state
 	cost    keys.Cost // of a guess at a new vault's passphrase
 	secrets place.Secrets
+	line    *vaultLine // nil: nothing was said of it
 }
 
 // stateDir is where this machine's state is.

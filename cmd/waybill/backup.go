@@ -44,7 +44,8 @@ is listed, for every earlier recovery point that lacks it, and the exit code is 
 While a seed is not complete it does nothing: the rest of the seed goes to disks, by ` + "`waybill seed --resume`" + `. With --end-seed it goes over
 the network instead, and the disks that were filled are sealed by ` + "`waybill seed seal`" + `.
 
-Interrupted, it keeps what is done; the next one goes on from there. Items that can't be read are listed, and
+Interrupted, it keeps what is done; the next one goes on from there, and sends nothing again that is in the vault. While the vault is
+out of reach it waits, for hours if need be; ` + "`waybill help throttle`" + ` tells about that, and how to leave some of the line to others. Items that can't be read are listed, and
 the exit code is 3.`,
 		Example: `  waybill backup                        what the last recovery point has
   waybill backup /home /etc             from now on these
@@ -54,6 +55,8 @@ the exit code is 3.`,
   waybill backup --journal required     rather fail than look at everything
   waybill backup --sweep now            look at everything, and tell what the journals had missed
   waybill backup --image web1.qcow2:3 --as C: --image web1-data.vhdx --as D:
+  waybill backup --limit-upload 20Mbit
+  waybill backup --throttle "mon-fri 08:00-18:00 2Mbit" --throttle "sat,sun unlimited"
   waybill backup --json --quiet`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.backup(cmd.Context(), args, &f)
@@ -65,17 +68,22 @@ the exit code is 3.`,
 	cmd.Flags().BoolVar(&f.endSeed, "end-seed", false, "send over the network what a seed that is not complete has yet to write to disks")
 	f.save.flags(cmd.Flags())
 	f.journal.flags(cmd.Flags())
+	f.line.sending(cmd.Flags(), 12*time.Hour)
 	return cmd
 }
 
 type backupFlags struct {
 	save                     saveFlags
 	journal                  journalFlags
+	line                     lineFlags
 	noHeal, healNow, endSeed bool
 }
 
 func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) error {
 	o, err := a.volumeOptions(&f.journal)
+	if err == nil {
+		err = a.useLine(&f.line)
+	}
 	if err != nil {
 		return err
 	}
@@ -146,8 +154,10 @@ func (w *writing) seeding(ctx context.Context) (bool, error) {
 func (a *app) save(ctx context.Context, w *writing, cfg save.Config, o volumes.Options) (*save.Result, error) {
 	began := time.Now()
 	cfg.Progress = &save.Progress{}
-	stop := a.out.Progress(saving(cfg.Progress))
-	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, incremental.Options{Volumes: o, Ledger: w.state.Sent()})
+	sending, end := a.line.sending(ctx)
+	defer end()
+	stop := a.progress(saving(cfg.Progress))
+	r, err := incremental.Run(ctx, w.vault, w.Domain, cfg, incremental.Options{Volumes: o, Ledger: w.state.Sent(), Sending: sending})
 	stop()
 	if err := w.record(r, imagesAgain(required(err))); err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 	began := time.Now()
 	p := &save.Progress{}
 	source.Progress = p
-	stop := a.out.Progress(func() cli.Sample {
+	stop := a.progress(func() cli.Sample {
 		return cli.Sample{Phase: "healing", Bytes: p.NewBytes.Load(), Files: p.Files.Load()}
 	})
 	r, err := incremental.Heal(ctx, w.vault, w.Domain, source, wants, func(c *save.Result) error { return w.record(c, nil) })

@@ -20,6 +20,7 @@ type restoreFlags struct {
 	conflict string
 	owners   string
 	read     readFlags
+	line     lineFlags
 }
 
 var (
@@ -54,6 +55,7 @@ leaves it, fail stops before anything is written.`,
 	cmd.Flags().StringVar(&f.conflict, "conflict", "copy", "what to do `WHEN` something is in the way: copy, overwrite, skip or fail")
 	cmd.Flags().StringVar(&f.owners, "owners", "auto", "who owns what is restored: number, name, none, or auto: by `HOW` root may, number")
 	f.read.flags(cmd.Flags())
+	f.line.receiving(cmd.Flags(), 12*time.Hour)
 	return cmd
 }
 
@@ -79,6 +81,9 @@ type restoreLine struct {
 
 func (a *app) restore(ctx context.Context, point string, paths []string, f *restoreFlags) error {
 	opts, err := f.options(paths)
+	if err == nil {
+		err = a.useLine(&f.line)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func (a *app) restore(ctx context.Context, point string, paths []string, f *rest
 		return err
 	}
 	began := time.Now()
-	stop := a.out.Progress(restoring("restoring", opts.Progress, p, len(paths) == 0))
+	stop := a.progress(restoring("restoring", opts.Progress, p, len(paths) == 0))
 	report, err := restore.Run(ctx, r.Domain, p, *opts)
 	stop()
 	if report == nil {

@@ -44,6 +44,6 @@ only what changed. Files come back from any recovery point, from the vault or st
 		cmd.GroupID = c.group
 		root.AddCommand(cmd)
 	}
-	root.AddCommand(cli.ExitCodesTopic(), jsonTopic(), environmentTopic(), excludesTopic(), journalsTopic())
+	root.AddCommand(cli.ExitCodesTopic(), jsonTopic(), environmentTopic(), excludesTopic(), journalsTopic(), throttleTopic())
 	return root
 }

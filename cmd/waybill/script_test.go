@@ -51,7 +51,7 @@ func (s stopping) Run() int {
 //	cutoff FILE SIZE            truncates
 //	copytree FROM TO            copies a directory
 //	packof FILE CLASS VAR       sets a variable to the name of a pack of that class in `manifest show --json --packs`
-//	waitfor FILE                waits until it is there
+//	waitfor PATTERN [N]         waits until so many files, or one, are there
 //	removeall PATTERN           removes files
 //	smalldisk DIR MIB           mounts a disk of that size on a new directory; the condition [fuse] tells whether that can be done
 //	loopdisk DIR KIND MIB       mounts a new file system of that kind and size on a new directory; the condition [loop:KIND] tells whether that can be done
@@ -203,8 +203,14 @@ func loopDisk(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	n := 1
+	if len(args) == 2 {
+		var err error
+		n, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
 	for range 1000 {
-		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+		if names, err := filepath.Glob(ts.MkAbs(args[0])); err == nil && len(names) >= n {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -38,6 +38,7 @@ type seedFlags struct {
 	begun       bool // the disks are there: nothing is made on a Data Box
 	save        saveFlags
 	journal     journalFlags
+	line        lineFlags
 }
 
 func newSeed(a *app) *cobra.Command {
@@ -90,6 +91,7 @@ goes on from them.`,
 	cmd.MarkFlagsMutuallyExclusive("want", "reissue", "resume")
 	f.save.flags(fl)
 	f.journal.flags(fl)
+	f.line.sending(fl, time.Minute)
 	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), ingestcmd.Label(a.out, "waybill seed"))
 	return cmd
 }
@@ -133,6 +135,9 @@ type seedLine struct {
 
 func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 	v, err := a.volumeOptions(&f.journal)
+	if err == nil {
+		err = a.useLine(&f.line)
+	}
 	if err != nil {
 		return err
 	}
@@ -291,7 +296,7 @@ func (a *app) showing(ctx context.Context, o *seed.Options, f *seedFlags, run fu
 	defer count.stop()
 	saved := saving(o.Save.Progress)
 	show := func() (stop func()) {
-		return a.out.Progress(func() cli.Sample {
+		return a.progress(func() cli.Sample {
 			if sealing.Load() {
 				return cli.Sample{Phase: "reading back", Bytes: o.SealBytes.Load(), TotalBytes: max(o.SealTotal.Load(), o.SealBytes.Load())}
 			}

@@ -24,6 +24,7 @@ WAYBILL_PASSPHRASE_COMMAND  a command line that prints it
 WAYBILL_RECOVERY_KEY        the vault's recovery key, which makes the passphrase needless
 WAYBILL_RECOVERY_KEY_FILE   a file that holds it
 WAYBILL_VAULT               the vault that ingest imports into; --vault goes before it
+WAYBILL_THROTTLE            windows of the line, with ; between them, when --throttle isn't given; see "waybill help throttle"
 
 The secret for an azblob:// address is a SAS, a connection string or an account's key, from the first of --secret-file, --secret-command, what a
 machine was registered with, and

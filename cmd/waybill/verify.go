@@ -20,6 +20,7 @@ type verifyFlags struct {
 	data     bool
 	listOnly bool
 	read     readFlags
+	line     lineFlags
 }
 
 func newVerify(a *app) *cobra.Command {
@@ -46,10 +47,14 @@ Of a recovery point it checks that it would restore, all of it, without writing 
 	cmd.Flags().BoolVar(&f.listOnly, "list-only", false, ingestcmd.ListOnlyHelp)
 	cmd.MarkFlagsMutuallyExclusive("data", "list-only")
 	f.read.flags(cmd.Flags())
+	f.line.receiving(cmd.Flags(), 12*time.Hour)
 	return cmd
 }
 
 func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
+	if err := a.useLine(&f.line); err != nil {
+		return err
+	}
 	f.read.check = true
 	if !isTree(what[0]) && len(what) == 1 {
 		if f.listOnly {
@@ -116,7 +121,7 @@ type checkLine struct {
 func (a *app) check(ctx context.Context, r *reading, points []domain.Point, reachable bool) error {
 	began := time.Now()
 	p := &restore.CheckProgress{}
-	stop := a.out.Progress(func() cli.Sample {
+	stop := a.progress(func() cli.Sample {
 		return cli.Sample{Phase: "opening", Bytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load(), Files: p.Frames.Load(), Unit: "frame"}
 	})
 	report, err := restore.Check(ctx, r.Domain, points, restore.CheckOptions{Dedupe: r.dedupe, Reachable: reachable, Progress: p})

@@ -27,6 +27,7 @@ func (v *bar) show(s Sample) {
 	if s.Files > 0 || s.TotalFiles > 0 {
 		text += ", " + files(s)
 	}
+	text += ofLine(s)
 	v.pb.Describe(text)
 	v.pb.Set64(s.Bytes)
 	v.out.bar = v

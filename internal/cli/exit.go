@@ -19,6 +19,7 @@ const (
 	NoVault       Code = 10
 	Busy          Code = 11
 	WrongKey      Code = 12
+	Offline       Code = 13
 	Damaged       Code = 20
 	Incomplete    Code = 21
 	BadSignature  Code = 22
@@ -49,6 +50,7 @@ func Exits() []Exit {
 		{NoVault, "no_vault", "no vault there, or this machine isn't registered"},
 		{Busy, "busy", "another run is at work on this machine's state"},
 		{WrongKey, "wrong_key", "wrong passphrase, recovery key or machine"},
+		{Offline, "offline", "the vault is out of reach, and was waited for long enough; what was done is kept, the next run goes on from there"},
 		{Damaged, "damaged", "something stored is damaged; what exactly is listed"},
 		{Incomplete, "incomplete", "packs are missing: a disk of the set has not arrived, or is not here"},
 		{BadSignature, "bad_signature", "a signature doesn't verify: not written by this machine, or changed since"},

@@ -14,6 +14,9 @@ type Sample struct {
 	Bytes, TotalBytes int64
 	Files, TotalFiles int64
 	Unit              string // what Files counts; default "file"
+
+	Away  time.Time // since when the vault is out of reach; zero while it is not
+	Limit string    // of the line, in words; empty for none
 }
 
 // Progress shows what sample returns until stop is called; sample must be safe to call at any
@@ -104,11 +107,14 @@ type event struct {
 	Unit       string  `json:"unit,omitempty"` // what files counts, when not files
 	Rate       int64   `json:"bytes_per_second"`
 	Left       float64 `json:"seconds_left,omitempty"`
+
+	Away  time.Time `json:"vault_out_of_reach_since,omitzero"`
+	Limit string    `json:"limit,omitempty"` // of the line
 }
 
 func (v *events) show(s Sample) {
 	rate, left := v.pace.at(s)
-	v.out.event("progress", event{s.Phase, s.Bytes, s.TotalBytes, s.Files, s.TotalFiles, s.Unit, int64(rate), left.Round(time.Second).Seconds()})
+	v.out.event("progress", event{s.Phase, s.Bytes, s.TotalBytes, s.Files, s.TotalFiles, s.Unit, int64(rate), left.Round(time.Second).Seconds(), s.Away.UTC().Truncate(time.Second), s.Limit})
 }
 
 func (v *events) end(s Sample) { v.show(s) }
@@ -164,7 +170,18 @@ func describe(s Sample, rate float64, left time.Duration) string {
 	if left > 0 {
 		fmt.Fprintf(&b, ", %s left", Duration(left))
 	}
-	return b.String()
+	return b.String() + ofLine(s)
+}
+
+// ofLine says how it is about the line to the vault, where that is worth a word.
+func ofLine(s Sample) (text string) {
+	if s.Limit != "" {
+		text = ", limit " + s.Limit
+	}
+	if !s.Away.IsZero() {
+		text += ", the vault is out of reach since " + s.Away.Local().Format(time.DateTime)
+	}
+	return text
 }
 
 func files(s Sample) string {

@@ -105,7 +105,7 @@ func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the vault at %s: %w", address, err)
 	}
-	return v, nil
+	return s.Line.limit(v), nil
 }
 
 // Open opens a vault, a disk, or any tree of that layout. The caller closes it.
@@ -117,7 +117,7 @@ func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 	if err != nil {
 		return nil, cli.Errorf(cli.NoVault, "opening %s: %w", address, err).Hinted("is its file system mounted?")
 	}
-	return d, nil
+	return s.Line.limit(d), nil
 }
 
 func openContainer(ctx context.Context, address string, s Secrets) (Store, error) {

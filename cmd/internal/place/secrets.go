@@ -21,6 +21,8 @@ type Secrets struct {
 	Command string                   // --secret-command, a line for the shell
 	Own     string                   // a machine's own SAS, for its vault
 	Getenv  func(name string) string // nil for none
+
+	Line Line // how the places are reached for which the secrets are
 }
 
 // Flags adds the flags that say where a secret is.

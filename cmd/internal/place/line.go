@@ -1,0 +1,31 @@
+package place
+
+import (
+	"time"
+
+	"waybill/ingest/vault"
+)
+
+// A Line says how places are reached. The zero value will do.
+type Line struct {
+	Up, Down vault.Limiter                    // nil: no limit. They hold for directories, too, which may be mounted over a network
+	Patience time.Duration                    // with a remote place that does not answer; 0 for 5 minutes
+	Waiting  func(since time.Time, err error) // told meanwhile, and with the zero time when it answers again; may be nil
+}
+
+// limit has a directory keep to the limits. It takes objects only whole then.
+func (l Line) limit(s Store) Store {
+	if l.Up == nil && l.Down == nil {
+		return s
+	}
+	return limited{vault.Limit(s, l.Up, l.Down), s}
+}
+
+// limited is a directory under limits.
+type limited struct {
+	vault.Store
+	dir Store
+}
+
+func (l limited) Path() string { return l.dir.Path() }
+func (l limited) Close() error { return l.dir.Close() }
