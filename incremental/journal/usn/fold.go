@@ -209,9 +209,9 @@ func (f *fold) place(id ID, c *change, file *File) {
 	}
 	if file.Directory {
 		f.d.Dir(n)
-		return
+	} else {
+		f.judge(f.d.File(n), c)
 	}
-	f.judge(f.d.File(n), c)
 	for _, s := range file.Streams {
 		f.judge(f.d.File(streamInode(n, s)), &change{left: c.left, open: c.open, busy: c.busy, lost: c.lost, reasons: c.reasons, whole: true})
 	}

@@ -87,6 +87,14 @@ func TestDirt(t *testing.T) {
 		},
 		{name: "new stream", do: func(w *world) { w.m.stream(w.file, 0, "x") }, want: func(w *world) []string { return []string{"b/*"} }},
 		{name: "metadata with streams", do: func(w *world) { w.m.chmod(w.streams, 0) }, want: func(w *world) []string { return []string{"b/streams", "b/streams:zone", "b/streams:zone:$DATA"} }},
+		{
+			name: "new stream of a directory", do: func(w *world) { w.m.stream(w.b, 0, "x") }, want: func(w *world) []string { return []string{"a/*"} },
+			also: func(t *testing.T, w *world, d *journal.Dirty) {
+				if x := d.Files[streamInode(w.b.id.Fold(), []byte("x"))]; x == nil || !x.Read {
+					t.Errorf("the stream is %+v", x)
+				}
+			},
+		},
 		{name: "directory's metadata", do: func(w *world) { w.m.chmod(w.b, 0) }, want: func(w *world) []string { return []string{"a/b"} }},
 		{
 			name: "directory moved", do: func(w *world) { w.m.rename(w.b, 0, w.m.info.Root, "c") },
