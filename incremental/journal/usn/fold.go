@@ -53,7 +53,7 @@ func newFold(dev Device, info Info, d *journal.Dirty, end uint64, most int) *fol
 
 // start takes over what a cursor keeps.
 func (f *fold) start(from *journal.Cursor) {
-	f.tracks, _ = splitMark(from.Mark)
+	f.tracks, _, _ = splitMark(from.Mark)
 	for id, streams := range getOpen(from, f.info.Wide) {
 		c := f.change(id)
 		c.left, c.open, c.streams = true, true, streams

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"waybill/incremental/journal"
 )
@@ -37,7 +38,7 @@ func (j *Journal) check(ctx context.Context, info Info, from *journal.Cursor) er
 	case from.Position < info.First:
 		return errWrapped
 	}
-	_, hash := splitMark(from.Mark)
+	_, hash, _ := splitMark(from.Mark)
 	if hash == "" {
 		return nil
 	}
@@ -45,7 +46,7 @@ func (j *Journal) check(ctx context.Context, info Info, from *journal.Cursor) er
 		return errWrapped
 	}
 	mark, err := j.mark(ctx, info, from.Position)
-	if _, now := splitMark(mark); err == nil && now != hash {
+	if _, now, _ := splitMark(mark); err == nil && now != hash {
 		return setBack()
 	}
 	return err
@@ -80,11 +81,11 @@ func (j *Journal) mark(ctx context.Context, info Info, position uint64) (string,
 // tracked begins the mark of a cursor since which ranges are tracked. It can't be ended without ending the journal.
 const tracked = "r"
 
-func splitMark(mark string) (tracks bool, hash string) {
-	if len(mark) > 0 && mark[:1] == tracked {
-		return true, mark[1:]
-	}
-	return false, mark
+// splitMark returns what is in a mark; see witnesses for those.
+func splitMark(mark string) (tracks bool, hash, witnesses string) {
+	mark, tracks = strings.CutPrefix(mark, tracked)
+	hash, witnesses, _ = strings.Cut(mark, ":")
+	return tracks, hash, witnesses
 }
 
 func pageBefore(position uint64) uint64 { return (max(position, 1) - 1) &^ (pageSize - 1) }

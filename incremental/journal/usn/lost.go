@@ -26,17 +26,28 @@ func (j *Journal) changesLost(ctx context.Context, from, to *journal.Cursor, d *
 	}
 	f := newFold(j.dev, info, d, to.Position, j.max)
 	f.start(from)
+	_, _, mark := splitMark(from.Mark)
+	seen, same := readWitnesses(mark), 0
 	alive := &journal.Alive{}
 	d.Alive, d.Times, d.How = alive, j.times, byLastUSN
 	err = j.dev.Each(ctx, func(id ID, usn uint64) error {
 		if !alive.Add(id.Low) {
 			return errWrapped
 		}
-		if usn >= from.Position {
+		was, witness := seen[id]
+		switch {
+		case usn >= from.Position:
 			f.addLost(id)
+		case witness && usn != was:
+			return setBack()
+		case witness:
+			same++
 		}
 		return nil
 	})
+	if err == nil && same == 0 {
+		err = errWrapped // it may have been set back, for all that is known
+	}
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ type mounted struct {
 	dir     string
 	is      bool   // mounted
 	log     *model // of the records
-	written int    // bytes of them that are in the journal
+	wraps   int
+	written int // bytes of them that are in the journal
 	usns    map[ntfs.FRN]uint64
 	late    map[ntfs.FRN]ntfs.Standard // when not nil: directories in which something came or went keep the times they had, as some of Windows do
 	state   map[ntfs.FRN]file
@@ -75,6 +76,9 @@ func mount(t *testing.T) *mounted {
 	m.must(err)
 	m.must(f.Truncate(purged))
 	m.must(f.Close())
+	for i := range 2 {
+		m.must(os.WriteFile(filepath.Join(m.dir, fmt.Sprint("witness", i)), nil, 0o600))
+	}
 	m.must(os.Rename(filepath.Join(m.dir, "UJ"), filepath.Join(m.dir, "$Extend/$UsnJrnl")))
 	m.written = purged
 	return m
@@ -179,10 +183,16 @@ func (m *mounted) wrap(rng *rand.Rand) {
 	m.stamp()
 }
 
-// wrapAll gives up all records but one that says nothing.
+// wrapAll gives up all records but one that says nothing of one of two files, in turn, to which nothing else happens.
 func (m *mounted) wrapAll() {
+	m.wraps++
+	name := fmt.Sprint("witness", m.wraps%2)
 	for range 2 {
-		m.log.write(&node{id: ID{Low: 99}}, Name{ID{Low: 5 | 5<<48}, []byte("x")}, closed)
+		for frn, x := range m.state {
+			if string(x.at[0].Name) == name {
+				m.note(frn, false, x.at[0], closed)
+			}
+		}
 		m.log.log = append(m.log.log, make([]byte, pageSize-len(m.log.log)%pageSize)...)
 	}
 	m.rewrite(os.O_TRUNC, len(m.log.log)-pageSize)

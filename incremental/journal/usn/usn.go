@@ -27,11 +27,13 @@
 // catalogue, and a look at each directory's times, for what was created and deleted again is in neither. The ids take two bytes for each record of the
 // table, up to 64 MiB; a table of more than 33 million records is a gap, as is ReFS, which has none.
 //
+// The records that would tell that the volume was set back are lost, too. So a cursor keeps some files with their last USNs: one that has an earlier one now
+// was set back, and if none has the same the volume is scanned.
+//
 // # What it doesn't see
 //
 // Changes by another system (ntfs-3g, ntfs3) write no records. A file that was changed before the first record the journal still has, and
-// was held open ever since, is not known to be open. A volume that was set back to an earlier state and has since come so far past the cursor that the journal
-// wrapped is taken for one that wasn't. Sweeps find all three.
+// was held open ever since, is not known to be open. Sweeps find both.
 //
 // Of a volume in use nothing is said to be what it was: what was only renamed when the journal was read may be written to before it is saved.
 //
@@ -91,6 +93,7 @@ func (j *Journal) Now(ctx context.Context) (*journal.Cursor, error) {
 	if c.Mark, err = j.mark(ctx, info, c.Position); err != nil {
 		return nil, gap(ctx, err)
 	}
+	c.Mark += j.witnesses(ctx, info, c.Position)
 	return c, nil
 }
 
