@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
@@ -167,15 +166,8 @@ func (p *put) cut(ctx context.Context, c *content, sum hash.Hash) ([]byte, error
 
 // send sends one block.
 func (p *put) send(ctx context.Context, id string, block []byte, crc uint64) error {
-	c, err := newContent(ctx, bytes.NewReader(block))
-	if err != nil {
-		return err
-	}
-	defer func() { c.Close() }()
 	return p.try(ctx, "block", func(ctx context.Context) error {
-		if c, err = c.again(); err != nil {
-			return err
-		}
+		c := newBlock(ctx, block)
 		_, err := p.blob.StageBlock(ctx, id, c, &blockblob.StageBlockOptions{TransactionalValidation: blob.TransferValidationTypeCRC64(crc)})
 		c.Close() // before its memory is another's
 		return err

@@ -15,7 +15,8 @@ import (
 type content struct {
 	ctx   context.Context
 	body  io.ReadSeeker
-	start int64 // where the body begins
+	whole []byte // if it is set, it is the content, and there is no body
+	start int64  // where the body begins
 	size  int64
 
 	mu     sync.Mutex
@@ -47,10 +48,15 @@ func newContent(ctx context.Context, body io.ReadSeeker) (*content, error) {
 	return c, err
 }
 
+// newBlock is content that is in memory.
+func newBlock(ctx context.Context, block []byte) *content {
+	return &content{ctx: ctx, whole: block, size: int64(len(block))}
+}
+
 // again is the same content, from its beginning, for another request. Of the two, the first is closed.
 func (c *content) again() (*content, error) {
 	c.Close()
-	next := &content{ctx: c.ctx, body: c.body, start: c.start, size: c.size, buf: c.buf}
+	next := &content{ctx: c.ctx, body: c.body, whole: c.whole, start: c.start, size: c.size, buf: c.buf}
 	_, err := next.Seek(0, io.SeekStart)
 	return next, err
 }
@@ -83,6 +89,10 @@ func (c *content) fill() error {
 	}
 	left := c.size - c.read
 	if left == 0 && c.read > 0 {
+		return nil
+	}
+	if c.whole != nil {
+		c.ahead, c.read = c.whole, c.size
 		return nil
 	}
 	if c.buf == nil {
@@ -124,6 +134,9 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 		return 0, errors.Join(c.err, errClosed)
 	}
 	c.read, c.ahead = 0, nil
+	if c.whole != nil {
+		return 0, nil
+	}
 	_, err := c.body.Seek(c.start, io.SeekStart)
 	return 0, err
 }

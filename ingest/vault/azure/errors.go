@@ -101,7 +101,7 @@ var errShort = errors.New("the answer is shorter than it should be")
 func answerPasses(e *azcore.ResponseError) bool {
 	switch e.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusNetworkAuthenticationRequired:
 		return true
 	}
 	return isSpoilt(e) || e.StatusCode/100 == 3 && e.StatusCode != http.StatusNotModified || // a portal is in between

@@ -104,28 +104,28 @@ func (p *put) create(ctx context.Context, op string, attempt func(context.Contex
 	})
 }
 
-// verdict is what Put returns. A credential that may only create is told of an object that is there what it is told of all that it may
-// not do.
+// verdict is what Put returns. Before it says that the object is there it has seen it: a credential that may only create is told of an object
+// that is there what it is told of all that it may not do, and some servers take blocks that nobody made an object of for one.
 func (p *put) verdict(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, fs.ErrExist) || exists(err) && !p.maybe {
-		return &fs.PathError{Op: "create", Path: p.name, Err: fs.ErrExist}
-	}
-	if !exists(err) && !forbidden(err) {
+	there := &fs.PathError{Op: "create", Path: p.name, Err: fs.ErrExist}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return there
+	case !exists(err) && !forbidden(err):
 		return p.known("create", p.name, err)
 	}
-	there, own, serr := p.look(ctx)
+	seen, own, serr := p.look(ctx)
 	switch {
 	case serr != nil:
 		return p.known("create", p.name, serr)
 	case own:
 		return nil
-	case !there && forbidden(err):
-		return p.known("create", p.name, err)
+	case seen:
+		return there
+	case exists(err):
+		return fmt.Errorf("creating %s: it isn't there, but the service doesn't take it: parts of one may be that somebody has begun to send; they go by themselves within a week", p.name)
 	}
-	return &fs.PathError{Op: "create", Path: p.name, Err: fs.ErrExist}
+	return p.known("create", p.name, err)
 }
 
 // look finds out whether the object is there, and whether this Put has made it.

@@ -101,7 +101,7 @@ func (s *Store) properties(ctx context.Context, b *blockblob.Client) (r blob.Get
 	return r, err
 }
 
-// Remove implements vault.Store. Where the container keeps what is deleted, for some days or as a version, so it is.
+// Remove implements vault.Store. When an answer was lost and then there is no such object, it has been removed, or never was there. Where the container keeps what is deleted, for some days or as a version, so it is.
 func (s *Store) Remove(ctx context.Context, name string) error {
 	b, err := s.blob(name)
 	if err != nil {
