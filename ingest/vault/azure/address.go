@@ -97,3 +97,6 @@ func (a Address) service() string {
 
 // containerURL is the container's.
 func (a Address) containerURL() string { return a.service() + "/" + a.Container }
+
+// URL is the container's, without a secret.
+func (a Address) URL() string { return a.containerURL() }

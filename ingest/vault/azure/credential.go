@@ -46,19 +46,33 @@ func (c Credential) canWrite() bool {
 	return err == nil && strings.Contains(q.Get("sp"), "w")
 }
 
+// Expires is when the credential ends; zero for one that doesn't, or doesn't tell.
+func (c Credential) Expires() time.Time {
+	q, _ := url.ParseQuery(c.SAS)
+	return timeOf(q.Get("se"))
+}
+
+// timeOf reads a time as a signature may have it; zero for none.
+func timeOf(s string) time.Time {
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02"} {
+		if t, err := time.Parse(form, s); err == nil {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
 // why tells what may be the matter when the service refuses it at that time.
 func (c Credential) why(now time.Time) string {
 	q, err := url.ParseQuery(strings.TrimPrefix(c.SAS, "?"))
 	if c.SAS == "" || err != nil {
 		return "the account refuses the credential, or its network rules refuse this host"
 	}
-	for _, form := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02"} {
-		if end, err := time.Parse(form, q.Get("se")); err == nil && now.After(end) {
-			return "the SAS has expired at " + end.Format("2006-01-02 15:04 UTC")
-		}
-		if begin, err := time.Parse(form, q.Get("st")); err == nil && now.Before(begin) {
-			return "the SAS isn't valid before " + begin.Format("2006-01-02 15:04 UTC")
-		}
+	if end := timeOf(q.Get("se")); !end.IsZero() && now.After(end) {
+		return "the SAS has expired at " + end.Format("2006-01-02 15:04 UTC")
+	}
+	if begin := timeOf(q.Get("st")); now.Before(begin) {
+		return "the SAS isn't valid before " + begin.Format("2006-01-02 15:04 UTC")
 	}
 	if sp := q.Get("sp"); sp != "" {
 		return "the SAS permits only " + sp + ", or was revoked"

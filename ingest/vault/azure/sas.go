@@ -107,24 +107,6 @@ func (s sendTo) Do(r *policy.Request) (*http.Response, error) {
 	return r.Next()
 }
 
-// Expires is when the credential ends; zero for one that doesn't, or doesn't tell.
-func (c Credential) Expires() time.Time {
-	q, _ := url.ParseQuery(c.SAS)
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04Z", "2006-01-02"} { // all that Azure takes
-		if t, err := time.Parse(layout, q.Get("se")); err == nil {
-			return t
-		}
-	}
-	return time.Time{}
-}
-
-// Permits tells whether the credential permits an operation, by its letter in a signature: r, c, w, l, d. What doesn't say what it permits
-// is taken to permit it.
-func (c Credential) Permits(letter rune) bool {
-	q, _ := url.ParseQuery(c.SAS)
-	return !q.Has("sp") || strings.ContainsRune(q.Get("sp"), letter)
-}
-
 // String tells of which kind it is, and no secret.
 func (c Credential) String() string {
 	switch {
