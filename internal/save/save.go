@@ -95,7 +95,8 @@ type Config struct {
 
 	Level              pack.Level
 	DataPack, CataPack int64           // bytes; 0 for the defaults
-	Readers            int             // default: one a processor; 1 for rotational media
+	Workers            int             // that compress; default one a processor
+	Readers            int             // default: as many as Workers; 1 for rotational media
 	Lanes, Commits     int             // data packs written at once, and of each lane committed; see pack.Config, as for Adopted
 	Adopted            []pack.Finished // durable packs of a run that failed before it could commit them
 

@@ -81,7 +81,7 @@ func (s *session) startPacking(ctx context.Context) {
 	s.packs = pack.NewWriter(context.WithoutCancel(ctx), pack.Config{
 		Dedupe: cfg.Writer.Dedupe, Recovery: cfg.Writer.Recovery, Machine: cfg.Writer.Catalogue,
 		Data: cfg.Known.Of(manifest.Data), Catalogue: cfg.Known.Of(manifest.Catalogue),
-		Level: cfg.Level, Producers: cfg.Readers, DataPack: cfg.DataPack, CataPack: cfg.CataPack,
+		Level: cfg.Level, Workers: cfg.Workers, Producers: cfg.Readers, DataPack: cfg.DataPack, CataPack: cfg.CataPack,
 		Lanes: cfg.Lanes, Commits: cfg.Commits, Adopted: cfg.Adopted, Create: cfg.Destination.Create,
 	})
 	for range cfg.Readers {
@@ -96,8 +96,11 @@ func (c *Config) defaults() {
 	if c.Progress == nil {
 		c.Progress = &Progress{}
 	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
 	if c.Readers == 0 {
-		c.Readers = runtime.GOMAXPROCS(0)
+		c.Readers = c.Workers
 		for _, r := range c.Roots {
 			if source.Rotational(r) {
 				c.Readers = 1 // a second reader would only make the heads travel
