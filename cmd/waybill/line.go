@@ -175,7 +175,7 @@ the last counts, and --limit-upload outside of all. A window is days, hours and 
 WAYBILL_THROTTLE holds windows with ; between them. They count when --throttle isn't given.
 
 Days and hours are those of this machine's own clock and time zone, and follow it when it is put forward or back. A backup that runs
-into a window, or out of it, follows within seconds. In a pause no pack is begun, and those that are on their way are sent to their end: up to four, of 32 MiB each.
+into a window, or out of it, follows within seconds. In a pause no pack is begun, and those that are on their way are sent to their end: up to four, of 24 MiB each.
 
 Limits hold for all traffic with the vault together, also where that is a directory, which may be mounted over a network. They are
 those of the packs' bytes; what the network adds to them, some percent, isn't counted.

@@ -57,6 +57,10 @@ func (s stopping) Run() int {
 //	loopdisk DIR KIND MIB       mounts a new file system of that kind and size on a new directory; the condition [loop:KIND] tells whether that can be done
 //	container VAR               sets a variable to the address of a container that no other script has, and that is not there yet, and CONTAINER to its
 //	                            bare name; in the account of AZURITE_ENDPOINT, whose key is AZURITE_KEY; after [!azurite] skip
+//	line VAR                    a container's address, as container, at the far end of a line of its own
+//	line cut|mend               breaks it and all that is on it, or makes it whole
+//	line sent MIB               waits until so much was sent over it since it was made or counted
+//	line count MIB              fails when more than that was sent since; and counts anew
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -84,7 +88,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition is called %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "container": container, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
+			"exits": exits, "container": container, "line": lineTo, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
 		},
 	})
 }

@@ -180,9 +180,7 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 		return err
 	}
 	err = w.record(r.Result, err)
-	if w.vault != nil {
-		err = errors.Join(err, w.publish(ctx), w.copyCustody(ctx, r.Set, o.Disks))
-	}
+	err = errors.Join(err, w.tellVault(ctx, a.out, r.Set, o.Disks))
 	if err != nil && (ctx.Err() != nil || errors.Is(err, seed.ErrNextDisk) || errors.Is(err, seed.ErrSeeded)) {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/term"
 
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/manifest"
 	"waybill/seed"
@@ -62,12 +63,31 @@ func begunAt(name string, vault manifest.ID) (string, error) {
 // openVaultIfThere opens the vault, which a seed can do without.
 func (w *writing) openVaultIfThere(ctx context.Context, out *cli.Output) error {
 	var none *cli.Error
-	if err := w.openVault(ctx); errors.As(err, &none) && none.Code == cli.NoVault {
-		out.Say("the vault is out of reach; the first backup will tell it of this seed")
-	} else if err != nil {
+	err := w.openVault(ctx)
+	if !place.OutOfReach(err) && !(errors.As(err, &none) && none.Code == cli.NoVault) {
 		return err
 	}
-	return nil
+	out.Say("the vault is out of reach; the first backup will tell it of this seed")
+	if w.vault == nil {
+		return nil
+	}
+	err = w.vault.Close() // what is at its place isn't it, or can't be asked
+	w.vault = nil
+	return err
+}
+
+// tellVault brings the vault, if it is in reach, what a seed has committed, and the custody logs of its disks. When it is out of reach by now, that
+// can wait.
+func (w *writing) tellVault(ctx context.Context, out *cli.Output, set manifest.ID, paths []string) error {
+	if w.vault == nil {
+		return nil
+	}
+	err := errors.Join(w.publish(ctx), w.copyCustody(ctx, set, paths))
+	if place.OutOfReach(err) {
+		out.Warn("%v; the first backup will tell it of this seed", err)
+		return nil
+	}
+	return err
 }
 
 // copyCustody brings the vault the custody logs of the disks, which may be lost on the way.

@@ -1,16 +1,26 @@
 package place
 
 import (
+	"errors"
 	"time"
 
 	"waybill/ingest/vault"
+	"waybill/ingest/vault/azure"
 )
+
+// OutOfReach tells the error of a remote place that did not answer for as long as it was waited for.
+func OutOfReach(err error) bool { return errors.Is(err, azure.ErrOutOfReach) }
 
 // A Line says how places are reached. The zero value will do.
 type Line struct {
 	Up, Down vault.Limiter                    // nil: no limit. They hold for directories, too, which may be mounted over a network
 	Patience time.Duration                    // with a remote place that does not answer; 0 for 5 minutes
 	Waiting  func(since time.Time, err error) // told meanwhile, and with the zero time when it answers again; may be nil
+}
+
+// options are those of a remote place.
+func (l Line) options() azure.Options {
+	return azure.Options{Up: l.Up, Down: l.Down, Patience: l.Patience, Waiting: l.Waiting}
 }
 
 // limit has a directory keep to the limits. It takes objects only whole then.

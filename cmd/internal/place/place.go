@@ -67,13 +67,13 @@ func createContainer(ctx context.Context, address string, s Secrets) (Store, err
 	if err != nil {
 		return nil, err
 	}
-	v, err := azure.Open(a, c, azure.Options{})
+	v, err := azure.Open(a, c, s.Line.options())
 	if err != nil {
 		return nil, err
 	}
 	err = empty(ctx, v)
 	if errors.Is(err, azure.ErrNoContainer) {
-		if err = azure.Create(ctx, a, c, azure.Options{}); err == nil {
+		if err = azure.Create(ctx, a, c, s.Line.options()); err == nil {
 			err = empty(ctx, v)
 		}
 	}
@@ -125,5 +125,5 @@ func openContainer(ctx context.Context, address string, s Secrets) (Store, error
 	if err != nil {
 		return nil, err
 	}
-	return azure.Open(a, c, azure.Options{})
+	return azure.Open(a, c, s.Line.options())
 }

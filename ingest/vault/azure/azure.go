@@ -16,7 +16,6 @@ package azure
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -25,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
+	"waybill/ingest/vault"
 	"waybill/internal/durable"
 )
 
@@ -41,10 +41,10 @@ type Options struct {
 	Tier Tier
 	// BlockSize and Parallel say how large objects are sent, see blocks.go: 0 for 8 MiB, and 8 blocks at once for the whole store.
 	BlockSize, Parallel int
+	// Up and Down, if set, limit what is sent and received, of all requests together.
+	Up, Down vault.Limiter
 	// Transport, if set, is how requests travel; for tests.
-	Transport interface {
-		Do(*http.Request) (*http.Response, error)
-	}
+	Transport Transport
 }
 
 // DefaultPatience is that of Options without one.
@@ -72,6 +72,9 @@ func Open(a Address, c Credential, o Options) (*Store, error) {
 	if s.opts.Transport == nil {
 		client := newClient()
 		s.opts.Transport, s.idle = client, client.CloseIdleConnections
+	}
+	if o.Up != nil || o.Down != nil {
+		s.opts.Transport = limited{s.opts.Transport, o.Up, o.Down}
 	}
 	if c.canWrite() {
 		s.blocks = newBlockPool(o.BlockSize, o.Parallel)

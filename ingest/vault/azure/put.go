@@ -49,6 +49,11 @@ func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker) error 
 	if err != nil {
 		return err
 	}
+	end, err := s.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", name, err)
+	}
+	defer end()
 	p := &put{Store: s, name: name, blob: b, about: vault.Describe(body), marker: rand.Text()}
 	c, err := newContent(ctx, body)
 	if err != nil {
