@@ -72,10 +72,12 @@ func (o *Options) workers(t *tree) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// Progress counts what a run has done; read it at any time. The totals are known once the manifests are read, which Verify does machine by machine.
+// Progress counts what a run has done; read it at any time. The totals are known once the manifests are read, which Verify does machine by machine. Where
+// work is shared, what others did counts.
 type Progress struct {
 	Bytes, TotalBytes atomic.Int64 // of packs
 	Packs, TotalPacks atomic.Int64
+	Waiting           atomic.Bool // nothing is left to do but what other workers have claimed
 }
 
 var (

@@ -85,6 +85,7 @@ func (in *importer) shared(ctx context.Context, r *Report) error {
 			over(s.machine.Machine, s.done, err)
 		}
 		if len(open) == before {
+			in.opts.Progress.Waiting.Store(true)
 			in.opts.Claims.Pause(ctx)
 		}
 	}

@@ -137,6 +137,7 @@ func (s *share) piece(ctx context.Context, sl *slice, prefix string, work func(c
 		return err
 	}
 	defer c.Drop()
+	s.opts.Progress.Waiting.Store(false)
 	if c.Again {
 		err = s.refresh(c.Context(), sl)
 	}

@@ -109,7 +109,7 @@ var theirs = map[string]string{
 	"golang.org/x/sync":                 "*",
 	"golang.org/x/sys":                  "*",
 	"golang.org/x/time":                 "internal/line",
-	"github.com/spf13/pflag":            "cmd/waybill cmd/internal/place", // cobra's flags
+	"github.com/spf13/pflag":            "cmd/waybill cmd/internal/place cmd/internal/ingestcmd", // cobra's flags
 	"golang.org/x/term":                 "cmd/waybill cmd/internal/ingestcmd",
 	"github.com/hanwen/go-fuse/v2":      "internal/fault",
 	"github.com/rogpeppe/go-internal":   "", // tests only

@@ -27,6 +27,7 @@ import (
 // Ingest returns the command that imports disks, under the given name.
 func Ingest(out *cli.Output, secrets *place.Secrets, use string) *cobra.Command {
 	var address, note string
+	var sharing sharing
 	cmd := &cobra.Command{
 		Use:   use + " DISK...",
 		Short: "check disks that arrived, and import them into the vault",
@@ -39,10 +40,15 @@ at once: a pack that is damaged, or on a disk that was lost, is rebuilt from the
 can't be rebuilt goes on the want list of a signed receipt, which the machine reads; everything else is imported.
 The exit code is 21 as long as packs are missing, because another disk of the set has not arrived.
 
-What was done is noted in each disk's custody log, in the vault and on the disk if it can be written; see "custody".`,
+What was done is noted in each disk's custody log, in the vault and on the disk if it can be written; see "custody".
+
+With --share, any number of these programs work together, on as many hosts: give all of them the same places in the cloud, and each the disks it
+has. Each takes on what no other does, goes on with what one that died left, and ends when all is done and the vault has the receipt. They tell each other in a container of its
+own, where they need to write; in the vault they still only create.`,
 		Example: fmt.Sprintf(`  %[1]s --vault /srv/vault /mnt/disk1
   %[1]s --vault /srv/vault --note "UPS 1Z999AA10123456784" /mnt/disk2 /mnt/disk3
-  WAYBILL_VAULT=/srv/vault %[1]s --json /mnt/disk1`, path(use)),
+  WAYBILL_VAULT=/srv/vault %[1]s --json /mnt/disk1
+  %[1]s --vault azblob://acme/vault --share azblob://acme/arrived /mnt/disk*`, path(use)),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, disks []string) error {
 			if address == "" {
@@ -51,12 +57,13 @@ What was done is noted in each disk's custody log, in the vault and on the disk 
 			if address == "" {
 				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
 			}
-			return run(cmd.Context(), out, *secrets, address, note, disks)
+			return run(cmd.Context(), out, *secrets, address, note, &sharing, disks)
 		},
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
 	cmd.AddCommand(Reconcile(out, secrets, path(use)))
 	cmd.Flags().StringVar(&note, "note", "", "a line of `TEXT` for the disks' custody logs, such as a tracking number")
+	sharing.flags(cmd.Flags())
 	return cmd
 }
 
@@ -86,7 +93,7 @@ type IngestLine struct {
 	Receipt     string              `json:"receipt"` // its name in the vault
 }
 
-func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, note string, disks []string) error {
+func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, note string, sharing *sharing, disks []string) error {
 	if err := CheckNote(note); err != nil {
 		return err
 	}
@@ -106,9 +113,12 @@ func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, n
 	if err != nil {
 		return fmt.Errorf("looking for this host's name: %w", err)
 	}
-	p := &ingest.Progress{}
-	stop := out.Progress(sample("importing", p))
-	report, err := ingest.Import(ctx, v, sources, ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Note: note, Progress: p})
+	o := ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Note: note, Progress: &ingest.Progress{}}
+	if err := sharing.open(ctx, v, address, secrets, &o); err != nil {
+		return err
+	}
+	stop := out.Progress(sample("importing", o.Progress))
+	report, err := ingest.Import(ctx, v, sources, o)
 	stop()
 	if report != nil {
 		for _, m := range report.Machines {
@@ -180,6 +190,10 @@ func treesAt(ctx context.Context, secrets place.Secrets, name string) (sources [
 
 func sample(phase string, p *ingest.Progress) func() cli.Sample {
 	return func() cli.Sample {
+		phase := phase
+		if p.Waiting.Load() {
+			phase = "waiting for other workers"
+		}
 		return cli.Sample{Phase: phase, Bytes: p.Bytes.Load(), TotalBytes: p.TotalBytes.Load(), Files: p.Packs.Load(), TotalFiles: p.TotalPacks.Load(), Unit: "pack"}
 	}
 }

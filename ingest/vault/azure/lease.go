@@ -15,29 +15,26 @@ import (
 // has run out, the service's clock alone decides. It fails with fs.ErrExist while another has the lease, with fs.ErrNotExist when there is no such object. Who
 // has the lease may acquire it again.
 func (s *Store) Acquire(ctx context.Context, name, id string, d time.Duration) error {
-	l, err := s.lease(name, id)
-	if err == nil {
-		_, err = l.AcquireLease(ctx, int32(d/time.Second), nil)
-	}
-	return s.leased("lease", name, err)
+	return s.leasing(ctx, "lease", name, id, func(ctx context.Context, l *lease.BlobClient) error {
+		_, err := l.AcquireLease(ctx, int32(d/time.Second), nil)
+		return err
+	})
 }
 
 // Renew has a lease begin anew. It fails with fs.ErrNotExist when it is lost: it ran out and another has it, or the object is gone.
 func (s *Store) Renew(ctx context.Context, name, id string) error {
-	l, err := s.lease(name, id)
-	if err == nil {
-		_, err = l.RenewLease(ctx, nil)
-	}
-	return s.leased("renew the lease of", name, err)
+	return s.leasing(ctx, "renew the lease of", name, id, func(ctx context.Context, l *lease.BlobClient) error {
+		_, err := l.RenewLease(ctx, nil)
+		return err
+	})
 }
 
 // Release ends a lease. It fails with fs.ErrNotExist when it was lost.
 func (s *Store) Release(ctx context.Context, name, id string) error {
-	l, err := s.lease(name, id)
-	if err == nil {
-		_, err = l.ReleaseLease(ctx, nil)
-	}
-	return s.leased("release", name, err)
+	return s.leasing(ctx, "release", name, id, func(ctx context.Context, l *lease.BlobClient) error {
+		_, err := l.ReleaseLease(ctx, nil)
+		return err
+	})
 }
 
 // Leases is List, and tells of each object whether somebody has it leased now.
@@ -48,12 +45,17 @@ func (s *Store) Leases(ctx context.Context, prefix string, each func(name string
 	})
 }
 
-func (s *Store) lease(name, id string) (*lease.BlobClient, error) {
+// leasing makes a request about a lease.
+func (s *Store) leasing(ctx context.Context, op, name, id string, ask func(context.Context, *lease.BlobClient) error) error {
 	b, err := s.blob(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return lease.NewBlobClient(b, &lease.BlobClientOptions{LeaseID: to.Ptr(id)})
+	l, err := lease.NewBlobClient(b, &lease.BlobClientOptions{LeaseID: to.Ptr(id)})
+	if err != nil {
+		return err
+	}
+	return s.leased(op, name, s.try(ctx, "lease", func(ctx context.Context) error { return ask(ctx, l) }))
 }
 
 // leased turns what the service answered about a lease into the errors that are promised.
