@@ -200,6 +200,30 @@ func TestProgressJSON(t *testing.T) {
 	})
 }
 
+// How it is about the line to the vault is said while it is worth a word.
+func TestProgressOfLine(t *testing.T) {
+	since := time.Date(2026, 12, 1, 2, 3, 4, 500, time.UTC)
+	for _, test := range []struct {
+		s          Sample
+		text, json string
+	}{
+		{Sample{Phase: "saving"}, "saving: 0 B, 0 B/s", `"bytes_per_second":0}`},
+		{Sample{Phase: "saving", Limit: "2 Mbit/s"}, "saving: 0 B, 0 B/s, limit 2 Mbit/s", `"limit":"2 Mbit/s"}`},
+		{Sample{Phase: "saving", Away: since}, "saving: 0 B, 0 B/s, the vault is out of reach since " + since.Local().Format(time.DateTime),
+			`"vault_out_of_reach_since":"2026-12-01T02:03:04Z"}`},
+	} {
+		if got := describe(test.s, 0, 0); got != test.text {
+			t.Errorf("%q, want %q", got, test.text)
+		}
+		var e bytes.Buffer
+		v := &events{out: &Output{Stderr: &e, JSON: true}, pace: newPace()}
+		v.show(test.s)
+		if !strings.HasSuffix(e.String(), test.json+"\n") {
+			t.Errorf("%s, want %s", &e, test.json)
+		}
+	}
+}
+
 func TestProgressBar(t *testing.T) {
 	var e bytes.Buffer
 	out := &Output{Stderr: &e, Terminal: true}
