@@ -27,6 +27,7 @@ const module = "waybill"
 //   - internal/status is what a vault's documents say of its machines; it needs no key, but what it says of lost packs is what internal/heal makes of them.
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
+//   - internal/privilege is what reading a tree and restoring one ask of Windows alike.
 //   - internal/line is how much of a line may be used when. plan reads rates by it, too, and vaults are held to it by commands.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
 //   - ingest/claims is how many workers share an import, apart from what they import.
@@ -35,7 +36,8 @@ var ours = map[string]string{
 	"manifest":                        "",
 	"internal/durable":                "",
 	"internal/keys":                   "manifest",
-	"internal/source":                 "manifest",
+	"internal/source":                 "manifest internal/privilege",
+	"internal/privilege":              "",
 	"internal/pack/cut":               "",
 	"internal/pack/index":             "",
 	"internal/pack":                   "manifest internal/pack/cut internal/pack/index",
@@ -44,7 +46,7 @@ var ours = map[string]string{
 	"internal/save":                   "manifest incremental/journal internal/source internal/pack internal/pack/cut internal/catalog",
 	"internal/status":                 "manifest internal/heal",
 	"internal/heal":                   "manifest internal/pack internal/catalog internal/domain internal/save",
-	"internal/restore":                "manifest internal/pack internal/pack/index internal/catalog internal/domain",
+	"internal/restore":                "manifest internal/pack internal/pack/index internal/catalog internal/domain internal/privilege",
 	"incremental/journal":             "internal/catalog",
 	"incremental/journal/usn":         "incremental/journal internal/ntfs",
 	"internal/save/savetest":          "manifest internal/pack internal/pack/cut internal/pack/index internal/save",

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"waybill/internal/catalog"
+	"waybill/internal/privilege"
 )
 
 // What package os has no call for is done by NtCreateFile, which takes a name relative to an open directory, and with an empty name opens the
@@ -48,29 +49,10 @@ func errno(err error) error {
 
 // isRoot tells whether we may give files to others. It takes the rights that an administrator's process has to ask for.
 func isRoot() bool {
-	enable("SeBackupPrivilege")
-	enable("SeSecurityPrivilege")
-	return enable("SeRestorePrivilege")
+	privilege.Enable("SeBackupPrivilege")
+	privilege.Enable("SeSecurityPrivilege")
+	return privilege.Enable("SeRestorePrivilege")
 }
-
-func enable(name string) bool {
-	var token windows.Token
-	if windows.OpenProcessToken(windows.CurrentProcess(), windows.TOKEN_ADJUST_PRIVILEGES|windows.TOKEN_QUERY, &token) != nil {
-		return false
-	}
-	defer token.Close()
-	p := windows.Tokenprivileges{PrivilegeCount: 1}
-	p.Privileges[0].Attributes = windows.SE_PRIVILEGE_ENABLED
-	u, err := windows.UTF16PtrFromString(name)
-	if err != nil || windows.LookupPrivilegeValue(nil, u, &p.Privileges[0].Luid) != nil {
-		return false
-	}
-	// The call succeeds without enabling what the token lacks; then the last error says so.
-	ok, _, last := adjustTokenPrivileges.Call(uintptr(token), 0, uintptr(unsafe.Pointer(&p)), 0, 0, 0)
-	return ok != 0 && last == windows.Errno(0)
-}
-
-var adjustTokenPrivileges = windows.NewLazySystemDLL("advapi32.dll").NewProc("AdjustTokenPrivileges")
 
 // localName refuses what the system can't name, or would take for something else.
 func localName(name string) error {

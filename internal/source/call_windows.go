@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"waybill/internal/privilege"
 )
 
 // Entries are opened by NtCreateFile, which alone of all calls takes a name relative to an open directory. It takes it as it is: names of
@@ -122,31 +124,12 @@ func fileID(h windows.Handle) (serial uint64, id [16]byte, err error) {
 
 // rights are what an administrator's process has to ask for to read everything. Without them what the user may read is read.
 var rights = sync.OnceValue(func() (auditToo bool) {
-	enable("SeBackupPrivilege")
-	return enable("SeSecurityPrivilege") // the part of a security descriptor that says what is audited
+	privilege.Enable("SeBackupPrivilege")
+	return privilege.Enable("SeSecurityPrivilege") // the part of a security descriptor that says what is audited
 })
-
-// enable uses a privilege that the process has.
-func enable(name string) bool {
-	var token windows.Token
-	if windows.OpenProcessToken(windows.CurrentProcess(), windows.TOKEN_ADJUST_PRIVILEGES|windows.TOKEN_QUERY, &token) != nil {
-		return false
-	}
-	defer token.Close()
-	p := windows.Tokenprivileges{PrivilegeCount: 1}
-	p.Privileges[0].Attributes = windows.SE_PRIVILEGE_ENABLED
-	u, err := windows.UTF16PtrFromString(name)
-	if err != nil || windows.LookupPrivilegeValue(nil, u, &p.Privileges[0].Luid) != nil {
-		return false
-	}
-	// The call succeeds without enabling what the token lacks; then the last error says so.
-	r, _, last := adjustTokenPrivileges.Call(uintptr(token), 0, uintptr(unsafe.Pointer(&p)), 0, 0, 0)
-	return r != 0 && last == windows.Errno(0)
-}
 
 var (
 	advapi32                = windows.NewLazySystemDLL("advapi32.dll")
-	adjustTokenPrivileges   = advapi32.NewProc("AdjustTokenPrivileges")
 	getKernelObjectSecurity = advapi32.NewProc("GetKernelObjectSecurity")
 )
 

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package privilege
+
+func enable(string) bool { return false }
