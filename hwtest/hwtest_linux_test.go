@@ -243,11 +243,3 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
-
-func TestUnescape(t *testing.T) {
-	for s, want := range map[string]string{`/mnt/my\040disk`: "/mnt/my disk", `a\\`: `a\\`, `\0`: `\0`, `\999`: `\999`} {
-		if got := unescape(s); got != want {
-			t.Errorf("%s is %q, want %q", s, got, want)
-		}
-	}
-}

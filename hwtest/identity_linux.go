@@ -24,8 +24,8 @@ func Identity(path string) (Device, error) {
 		if err != nil {
 			return Device{}, err
 		}
-		st, err := os.Stat(m.source)
-		if err != nil || st.Mode()&os.ModeDevice == 0 || !filepath.IsAbs(m.source) {
+		st, err := os.Stat(m.Source)
+		if err != nil || st.Mode()&os.ModeDevice == 0 || !filepath.IsAbs(m.Source) {
 			return Device{}, nil
 		}
 		dev = uint64(st.Sys().(*syscall.Stat_t).Rdev)

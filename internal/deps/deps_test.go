@@ -27,6 +27,7 @@ const module = "waybill"
 //   - internal/status is what a vault's documents say of its machines; it needs no key, but what it says of lost packs is what internal/heal makes of them.
 //   - internal/keys is apart from internal/pack, so that no reader of packs can get at passphrases.
 //   - internal/machine is what a protected machine keeps; only commands know of it.
+//   - internal/mountinfo is the one reader of what is mounted on Linux; it imports nothing, so whoever asks that may have it.
 //   - internal/privilege is what reading a tree and restoring one ask of Windows alike.
 //   - internal/line is how much of a line may be used when. plan reads rates by it, too, and vaults are held to it by commands.
 //   - internal/cli is what both programs say alike. It imports nothing of ours, so that waybill-ingest stays free of keys.
@@ -36,7 +37,7 @@ var ours = map[string]string{
 	"manifest":                        "",
 	"internal/durable":                "",
 	"internal/keys":                   "manifest",
-	"internal/source":                 "manifest internal/privilege",
+	"internal/source":                 "manifest internal/privilege internal/mountinfo",
 	"internal/privilege":              "",
 	"internal/pack/cut":               "",
 	"internal/pack/index":             "",
@@ -66,10 +67,10 @@ var ours = map[string]string{
 	"internal/treetest":               "",
 	"internal/azurite":                "",
 	"internal/winetest":               "",
-	"hwtest":                          "",
+	"hwtest":                          "internal/mountinfo",
 	"seed/disk":                       "manifest internal/durable seed/disk/parity",
 	"seed/disk/parity":                "manifest internal/durable",
-	"seed/disk/databox":               "manifest",
+	"seed/disk/databox":               "manifest internal/mountinfo",
 	"ingest/vault":                    "internal/durable",
 	"ingest/vault/azure":              "internal/durable ingest/vault",
 	"ingest":                          "manifest seed/disk seed/disk/parity ingest/claims",

@@ -16,6 +16,7 @@ type Mount struct {
 	Root   string // what of the file system is mounted
 	Path   string // where
 	System string // the file system's name
+	Source string // what it was made from: a device, a share, or any word; may be empty
 }
 
 // Read returns all mounts, in the order of the kernel's list: a later one may hide earlier ones.
@@ -38,7 +39,11 @@ func parse(text string) (list []Mount, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for what is mounted: %q is no line of mountinfo", line)
 		}
-		list = append(list, Mount{ID: id, Device: l[2], Root: unescape(l[3]), Path: unescape(l[4]), System: r[0]})
+		m := Mount{ID: id, Device: l[2], Root: unescape(l[3]), Path: unescape(l[4]), System: r[0]}
+		if len(r) > 2 {
+			m.Source = unescape(r[1])
+		}
+		list = append(list, m)
 	}
 	return list, nil
 }

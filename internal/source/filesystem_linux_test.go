@@ -81,15 +81,3 @@ func TestTurns(t *testing.T) {
 	}
 	Rotational("/") // whatever it says
 }
-
-func TestMountSource(t *testing.T) {
-	info := `22 1 254:1 / / rw,relatime shared:1 - ext4 /dev/root rw
-35 22 0:30 /sub /data rw,noatime master:1 propagate_from:2 - btrfs /dev/sdb1 rw,subvol=/sub
-36 22 0:31 / /with\040space rw - tmpfs none rw
-`
-	for id, want := range map[uint64]string{22: "/dev/root", 35: "/dev/sdb1", 36: "none", 3: "", 99: ""} {
-		if got := mountSource(info, id); got != want {
-			t.Errorf("mount %d is from %q, want %q", id, got, want)
-		}
-	}
-}

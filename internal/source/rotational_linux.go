@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"waybill/internal/mountinfo"
 )
 
-const (
-	sysBlocks = "/sys/dev/block"
-	mountInfo = "/proc/self/mountinfo"
-)
+const sysBlocks = "/sys/dev/block"
 
 func rotational(path string) bool {
 	var st unix.Stat_t
@@ -58,31 +57,23 @@ func mountedDevice(path string) (major, minor uint32, ok bool) {
 	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &stx) != nil || stx.Mask&unix.STATX_MNT_ID == 0 {
 		return 0, 0, false
 	}
-	b, err := os.ReadFile(mountInfo)
+	all, err := mountinfo.Read()
 	if err != nil {
 		return 0, 0, false
 	}
 	var st unix.Stat_t
-	from := mountSource(string(b), stx.Mnt_id)
+	from := mountSource(all, stx.Mnt_id)
 	if from == "" || unix.Stat(from, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return 0, 0, false
 	}
 	return unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)), true
 }
 
-// mountSource finds what a mount was made from in the text of mountinfo, proc_pid_mountinfo(5):
-//
-//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
-func mountSource(info string, id uint64) string {
-	for line := range strings.Lines(info) {
-		head, tail, _ := strings.Cut(line, " - ")
-		first, _, _ := strings.Cut(head, " ")
-		if first != strconv.FormatUint(id, 10) {
-			continue
-		}
-		if f := strings.Fields(tail); len(f) >= 2 {
-			return f[1]
-		}
+// mountSource finds what a mount was made from.
+func mountSource(all []mountinfo.Mount, id uint64) string {
+	i := slices.IndexFunc(all, func(m mountinfo.Mount) bool { return m.ID == id })
+	if i < 0 {
+		return ""
 	}
-	return ""
+	return all[i].Source
 }

@@ -3,17 +3,15 @@ package databox
 import (
 	"slices"
 	"testing"
+
+	"waybill/internal/mountinfo"
 )
 
 func TestSources(t *testing.T) {
-	const info = `22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-40 22 0:44 / /mnt/box rw,relatime shared:2 - cifs //10.0.0.5/acc1_BlockBlob rw,vers=3.1
-41 22 0:45 / /mnt/my\040box rw - nfs4 10.0.0.5:/acc1_BlockBlob rw
-42 22 8:2 / /mnt/disk rw - ext4 /dev/acc1_BlockBlob rw
-short line
-`
+	all := []mountinfo.Mount{{Path: "/", System: "ext4", Source: "/dev/sda1"}, {Path: "/mnt/box", System: "cifs", Source: "//10.0.0.5/acc1_BlockBlob"},
+		{Path: "/mnt/my box", System: "nfs4", Source: "10.0.0.5:/acc1_BlockBlob"}, {Path: "/mnt/disk", System: "ext4", Source: "/dev/acc1_BlockBlob"}}
 	for dir, want := range map[string][]string{"/mnt/box": {"//10.0.0.5/acc1_BlockBlob"}, "/mnt/my box": {"10.0.0.5:/acc1_BlockBlob"}, "/": nil, "/mnt/disk": nil} {
-		if got := sources(info, dir); !slices.Equal(got, want) {
+		if got := sources(all, dir); !slices.Equal(got, want) {
 			t.Errorf("%s: %q", dir, got)
 		}
 	}
