@@ -1,6 +1,7 @@
 package usn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -359,4 +360,50 @@ func TestListEnds(t *testing.T) {
 	if err := l.Each(t.Context(), func(ID, uint64) error { return nil }); err == nil {
 		t.Error("a list that stands still ended")
 	}
+}
+
+// many is a volume of so many files, of which a hundred changed.
+type many struct {
+	*model
+	files uint64
+}
+
+func (m *many) Each(_ context.Context, f func(ID, uint64) error) error {
+	for n := range m.files {
+		usn := uint64(8)
+		if n%(m.files/100) == 0 {
+			usn = m.info.Next
+		}
+		if err := f(ID{Low: 1<<48 | n + 32}, usn); err != nil {
+			return err
+		}
+	}
+	return m.model.Each(context.Background(), f)
+}
+
+// BenchmarkLost finds a hundred changed files among ten million, but for what it takes to read the file table.
+func BenchmarkLost(b *testing.B) {
+	m := &many{newModel(2), 10_000_000}
+	m.create(m.info.Root, "witness", false)
+	j := New(m)
+	from, err := j.Now(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 100 {
+		m.create(m.info.Root, fmt.Sprint(i), false)
+	}
+	m.lose()
+	to, err := j.Now(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		d := &journal.Dirty{}
+		if err := j.Changes(b.Context(), from, to, d); err != nil || len(d.Files) != 100 {
+			b.Fatalf("%d files, %v", len(d.Files), err)
+		}
+	}
+	b.ReportMetric(float64(m.files)*float64(b.N)/b.Elapsed().Seconds(), "files/s")
 }
