@@ -78,7 +78,10 @@ func (a *app) read(ctx context.Context, f *readFlags, contents bool) (_ *reading
 		}
 	}
 	if err = r.openTrees(ctx, f, a.secrets); err != nil {
-		return nil, err
+		return nil, ended(r.state, err)
+	}
+	if len(f.from) == 0 && f.credentials == "" {
+		a.warnOfEnd(r.state)
 	}
 	id, err := r.machineID(ctx, f)
 	if err != nil {
@@ -107,6 +110,7 @@ func (r *reading) openTrees(ctx context.Context, f *readFlags, s place.Secrets) 
 		if c, err = readCredentials(f.credentials); err != nil {
 			return err
 		}
+		s = withAccess(s, c)
 		if len(addresses) == 0 {
 			addresses = []string{c.Address}
 		}

@@ -23,6 +23,7 @@ type registerFlags struct {
 	name    string
 	address string
 	recover string
+	renew   bool
 	secret  secret
 }
 
@@ -36,17 +37,30 @@ an id and keys of its own; they are kept in its state directory and, locked with
 vault. With them it can back up and list its backups, but not read file contents back: that takes the
 vault's passphrase.
 
+Where the credentials file lets somebody into the vault, that becomes the machine's own, and its state a secret even more than before: remove the file then. Before
+that ends, the machine finds a later one in the vault by itself ("waybill vault renew"), or takes it from a file, with --renew: a credentials file, or one that was
+made for this machine. Where the vault is now is taken from it, too.
+
 When the machine's hardware is lost, --recover lets new hardware continue as the same machine. It asks for the
 vault's passphrase. The old hardware must never back up again.`,
 		Example: `  waybill register waybill-credentials.json
   waybill register --name db1 --state /var/lib/waybill-db1 waybill-credentials.json
+  waybill register --renew db1.age
   waybill register --recover 0f8c2d3e-4b5a-4697-8877-665544332211 waybill-credentials.json`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.register(cmd.Context(), args[0], &f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.renew {
+				return a.renewOwn(cmd.Context(), args[0], &f)
+			}
+			return a.register(cmd.Context(), args[0], &f)
+		},
 	}
 	cmd.Flags().StringVar(&f.name, "name", "", "what people call the machine (default: its host name)")
-	cmd.Flags().StringVar(&f.address, "vault", "", "the vault's `DIR` as it is mounted here (default: as the credentials say)")
+	cmd.Flags().StringVar(&f.address, "vault", "", "where the vault is from here: its `DIR` as it is mounted, or its address (default: as the credentials say)")
 	cmd.Flags().StringVar(&f.recover, "recover", "", "continue as the machine with this `UUID`")
+	cmd.Flags().BoolVar(&f.renew, "renew", false, "this machine is registered: take what lets it into its vault from the file")
+	cmd.MarkFlagsMutuallyExclusive("renew", "recover")
+	cmd.MarkFlagsMutuallyExclusive("renew", "name")
 	f.secret.flags(cmd.Flags())
 	return cmd
 }
@@ -59,6 +73,7 @@ type registered struct {
 	Address  string      `json:"address"`
 	State    string      `json:"state"`
 	Sequence int         `json:"sequence"`
+	Access   *time.Time  `json:"access_expires,omitempty"` // when what lets it into the vault ends
 }
 
 func (a *app) register(ctx context.Context, credentials string, f *registerFlags) error {
@@ -75,7 +90,7 @@ func (a *app) register(ctx context.Context, credentials string, f *registerFlags
 	if err != nil {
 		return err
 	}
-	v, err := place.OpenVault(ctx, c.Address, a.secrets)
+	v, err := place.OpenVault(ctx, c.Address, withAccess(a.secrets, c))
 	if err != nil {
 		return err
 	}
@@ -90,13 +105,28 @@ func (a *app) register(ctx context.Context, credentials string, f *registerFlags
 		return err
 	}
 	defer s.Close()
+	return a.tellRegistered(ctx, s, v)
+}
+
+// tellRegistered answers who the machine is, and notes in the vault until when it may come in.
+func (a *app) tellRegistered(ctx context.Context, s *machine.State, v machine.Store) error {
+	if err := s.NoteAccess(ctx, v); err != nil {
+		return err
+	}
 	head, err := s.Head()
 	if err != nil {
 		return err
 	}
-	r := registered{s.Secrets.Machine, s.Machine.Name, c.Vault, c.Address, dir, head.Sequence}
+	c := s.Credentials
+	r := registered{Machine: s.Secrets.Machine, Name: s.Machine.Name, Vault: c.Vault, Address: c.Address, State: s.Dir(), Sequence: head.Sequence}
+	if c.Access != nil {
+		r.Access = &c.Access.Expires
+	}
 	a.out.Answer("machine", r, func(w io.Writer) {
 		fmt.Fprintf(w, "machine  %s  %s\nvault    %s  %s\nstate    %s\n", r.Machine, manifest.EscapePath([]byte(r.Name)), r.Vault, r.Address, r.State)
+		if r.Access != nil {
+			fmt.Fprintf(w, "access   until %s\n", r.Access.Local().Format("2006-01-02 15:04"))
+		}
 	})
 	a.out.Say("%s", nextStep(head.Sequence))
 	return nil

@@ -112,7 +112,11 @@ What they don't see:
 // lineTypes are the types of JSON lines on standard output.
 var lineTypes = []cli.LineType{
 	{Type: "vault", Says: "answer of vault create", Example: created{}},
-	{Type: "machine", Says: "answer of register", Example: registered{}},
+	{Type: "machine", Says: "answer of register, with --renew, too", Example: registered{}},
+	{Type: "credentials", Says: "answer of vault credentials", Example: credentialsLine{}},
+	{Type: "renewed", Says: "a machine whose access to the vault was renewed, or lasts, from vault renew", Example: renewedLine{}},
+	{Type: "machine-status", Says: "how a machine is doing, from vault status", Example: machineStatus{}},
+	{Type: "vault-status", Says: "the end of vault status", Example: vaultStatus{}},
 	{Type: "plan", Says: "answer of plan: what the source is, how long each way takes, and what to do", Example: planLine{}},
 	{Type: "seed", Says: "answer of seed: the recovery point it made, and its disks", Example: seedLine{}},
 	{Type: "seed-status", Says: "answer of seed status", Example: seed.Status{}},

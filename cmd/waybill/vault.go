@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"filippo.io/age"
@@ -14,14 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/place"
-	"waybill/internal/cli"
 	"waybill/internal/keys"
 	"waybill/manifest"
 )
 
 func newVault(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "vault", Short: "make a vault, the place where backups live"}
-	cmd.AddCommand(newVaultCreate(a))
+	cmd := &cobra.Command{Use: "vault", Short: "make a vault, the place where backups live, let machines in, and see how they are doing"}
+	cmd.AddCommand(newVaultCreate(a), newVaultCredentials(a), newVaultRenew(a), newVaultStatus(a))
 	return cmd
 }
 
@@ -67,8 +64,8 @@ func (a *app) createVault(ctx context.Context, where, credentials string, s *sec
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(credentials); err == nil {
-		return cli.Errorf(cli.Failed, "%s exists already", credentials).Hinted("say where else to write the credentials: --credentials FILE")
+	if err := absent(credentials, "--credentials"); err != nil {
+		return err
 	}
 	passphrase, err := s.newPassphrase(ctx)
 	if err != nil {
@@ -83,7 +80,11 @@ func (a *app) createVault(ctx context.Context, where, credentials string, s *sec
 		return err
 	}
 	c := keys.Credentials{Vault: v.Vault, Address: address, RecoveryRecipient: v.RecoveryRecipient, ReceiptKey: v.ReceiptKey, Created: v.Created}
-	if err := writeCredentials(credentials, &c); err != nil {
+	b, err := c.Encode()
+	if err == nil {
+		err = writeNew(credentials, b, 0o666)
+	}
+	if err != nil {
 		return err
 	}
 	a.out.Answer("vault", created{v.Vault, address, credentials, recovery.String()}, func(w io.Writer) {
@@ -132,20 +133,4 @@ func (a *app) fillVault(ctx context.Context, address string, passphrase []byte, 
 		}
 	}
 	return v, nil
-}
-
-func writeCredentials(name string, c *keys.Credentials) error {
-	b, err := c.Encode()
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err == nil {
-		_, err = f.Write(b)
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("writing the vault's credentials: %w", err)
-	}
-	return nil
 }

@@ -69,8 +69,9 @@ func (a *app) openWriting(open func(*writing) error) (*writing, error) {
 	}
 	if err != nil {
 		w.Close()
-		return nil, err
+		return nil, ended(s, err)
 	}
+	a.warnOfEnd(s)
 	return w, nil
 }
 
@@ -83,6 +84,9 @@ func (w *writing) openVault(ctx context.Context) error {
 	}
 	w.vault = v
 	if err := checkVault(ctx, tree{v}, c); err != nil {
+		return err
+	}
+	if err := w.takeAccess(ctx); err != nil {
 		return err
 	}
 	return w.publish(ctx)

@@ -93,7 +93,7 @@ func look(ctx context.Context, vault manifest.Reader, doc *manifest.Vault, id ma
 		return nil, err
 	}
 	m.Name, m.Registered = machine.Name, machine.Created
-	if m.Access, err = Access(ctx, vault, id); err != nil {
+	if m.Access, err = Access(ctx, vault, id, time.Time{}); err != nil {
 		return nil, err
 	}
 	packs, err := m.list(ctx, vault)
@@ -219,10 +219,11 @@ func (s sizes) Size(ctx context.Context, name string) (int64, error) {
 	return 0, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
-// Access tells when the last of what lets a machine into the vault ends, by its name; zero when there is none.
-func Access(ctx context.Context, vault manifest.Reader, id manifest.ID) (ends time.Time, err error) {
+// Access tells when the last of what lets a machine into the vault ends, by its name, before a limit, unless that is zero; zero when there is none. Anybody who can
+// create objects can make the name.
+func Access(ctx context.Context, vault manifest.Reader, id manifest.ID, limit time.Time) (ends time.Time, err error) {
 	err = vault.List(ctx, manifest.AccessPrefix(id), func(name string, _ int64) error {
-		if _, t, ok := manifest.ParseAccessName(name); ok && t.After(ends) {
+		if _, t, ok := manifest.ParseAccessName(name); ok && t.After(ends) && (limit.IsZero() || t.Before(limit)) {
 			ends = t
 		}
 		return nil

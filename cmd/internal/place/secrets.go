@@ -17,13 +17,17 @@ import (
 // WAYBILL_AZURE_SECRET_FILE, WAYBILL_AZURE_SECRET_COMMAND, AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_KEY, and then
 // what Azure itself gives this host or user: see azure.Credential.
 type Secrets struct {
-	File    string                   // --secret-file
-	Command string                   // --secret-command, a line for the shell
-	Own     string                   // a machine's own SAS, for its vault
-	Getenv  func(name string) string // nil for none
+	File    string // --secret-file
+	Command string // --secret-command, a line for the shell
+	// Own returns the shared access signature that a machine was given for the place at an address, and for no other; empty for none. nil for none at all.
+	Own    func(address string) string
+	Getenv func(name string) string // nil for none
 
 	Line Line // how the places are reached for which the secrets are
 }
+
+// Given tells whether the user says on the command line where the secret is: that goes before an own one.
+func (s Secrets) Given() bool { return s.File != "" || s.Command != "" }
 
 // Flags adds the flags that say where a secret is.
 func (s *Secrets) Flags(f *pflag.FlagSet) {
@@ -43,7 +47,7 @@ func (s Secrets) known(ctx context.Context, address string) (azure.Address, azur
 
 // credential finds the secret for an address.
 func (s Secrets) credential(ctx context.Context, a azure.Address) (azure.Credential, error) {
-	text, from, err := s.find(ctx)
+	text, from, err := s.find(ctx, a)
 	if err != nil || text == "" {
 		return azure.Credential{}, err
 	}
@@ -55,7 +59,7 @@ func (s Secrets) credential(ctx context.Context, a azure.Address) (azure.Credent
 }
 
 // find returns the secret's text, and in words where it is from; empty when there is none.
-func (s Secrets) find(ctx context.Context) (text, from string, err error) {
+func (s Secrets) find(ctx context.Context, a azure.Address) (text, from string, err error) {
 	env := func(string) string { return "" }
 	if s.Getenv != nil {
 		env = s.Getenv
@@ -65,12 +69,20 @@ func (s Secrets) find(ctx context.Context) (text, from string, err error) {
 		return readSecret(s.File)
 	case s.Command != "":
 		return runSecret(ctx, s.Command)
-	case s.Own != "":
-		return s.Own, "this machine", nil
+	}
+	if s.Own != nil {
+		if sas := s.Own(a.String()); sas != "" {
+			return sas, "this machine", nil
+		}
+	}
+	switch {
 	case env("WAYBILL_AZURE_SECRET_FILE") != "":
 		return readSecret(env("WAYBILL_AZURE_SECRET_FILE"))
 	case env("WAYBILL_AZURE_SECRET_COMMAND") != "":
 		return runSecret(ctx, env("WAYBILL_AZURE_SECRET_COMMAND"))
+	}
+	if account := env("AZURE_STORAGE_ACCOUNT"); account != "" && account != a.Account && env("AZURE_STORAGE_CONNECTION_STRING") == "" {
+		return "", "", nil // it is somewhere else that the environment has a secret for
 	}
 	for _, name := range []string{"AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_KEY"} {
 		if v := env(name); v != "" {

@@ -24,8 +24,7 @@ func OpenWork(ctx context.Context, vault, address string, s Secrets) (claims.Sto
 		if err != nil {
 			return nil, err
 		}
-		a.Container, a.Prefix = a.Container+"-work", ""
-		address = a.String()
+		address = workOf(a).String()
 	}
 	a, c, err := s.known(ctx, address)
 	if err != nil {
@@ -49,4 +48,10 @@ func OpenWork(ctx context.Context, vault, address string, s Secrets) (claims.Sto
 		return nil, fmt.Errorf("opening %s, where workers tell each other what they do: %w", a, err)
 	}
 	return w, nil
+}
+
+// workOf is the address of a vault's work container, where nobody says another.
+func workOf(a azure.Address) azure.Address {
+	a.Container, a.Prefix = a.Container+"-work", ""
+	return a
 }

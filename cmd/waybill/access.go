@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"waybill/cmd/internal/place"
+	"waybill/internal/cli"
+	"waybill/internal/keys"
+	"waybill/internal/machine"
+	"waybill/internal/status"
+)
+
+// ownAccess is what lets this machine into its own vault, if that is at the address; empty else.
+func (a *app) ownAccess(address string) string {
+	s, err := a.openState()
+	if err != nil {
+		return "" // whoever needs the state finds out what is wrong with it
+	}
+	defer s.Close()
+	return accessTo(s.Credentials, address)
+}
+
+func accessTo(c *keys.Credentials, address string) string {
+	if c.Access == nil || c.Address != address {
+		return ""
+	}
+	return c.Access.SAS
+}
+
+// withAccess is the secrets, of which the machine's own is that of the credentials.
+func withAccess(s place.Secrets, c *keys.Credentials) place.Secrets {
+	s.Own = func(address string) string { return accessTo(c, address) }
+	return s
+}
+
+// takeAccess has a newer access to the vault replace the machine's own, if one is there that lets it in. What is open goes on with it.
+func (w *writing) takeAccess(ctx context.Context) error {
+	c := *w.state.Credentials
+	if c.Access == nil || w.secrets.Given() {
+		return nil // it came in by other means
+	}
+	var fresh place.Store
+	newer, err := w.state.NewerAccess(ctx, w.vault, func(x *keys.Access) bool {
+		c.Access = x
+		v, err := place.OpenVault(ctx, c.Address, withAccess(w.secrets, &c))
+		if err != nil {
+			return false
+		}
+		if err := checkVault(ctx, tree{v}, &c); err != nil {
+			v.Close()
+			return false
+		}
+		fresh = v
+		return true
+	})
+	if err != nil || newer == nil {
+		return err
+	}
+	old := w.vault
+	w.vault, c.Access = fresh, newer
+	if err := old.Close(); err != nil {
+		return err
+	}
+	return w.state.SetCredentials(&c)
+}
+
+// warnOfEnd warns when the machine's access to its vault ends soon, or has.
+func (a *app) warnOfEnd(s *machine.State) {
+	if s == nil || s.Credentials.Access == nil {
+		return
+	}
+	if ends := s.Credentials.Access.Expires; time.Until(ends) < status.Soon {
+		a.out.Warn("this machine's access to its vault ends at %s, and no later one is in the vault. Whoever runs the vault gives one: `waybill vault renew`, before that; or with a file, for `waybill register --renew FILE`",
+			ends.Local().Format("2006-01-02 15:04"))
+	}
+}
+
+// ended adds to an error that the machine's access to its vault has ended, if so.
+func ended(s *machine.State, err error) error {
+	if s == nil || s.Credentials.Access == nil || time.Now().Before(s.Credentials.Access.Expires) {
+		return err
+	}
+	return cli.Errorf(cli.NoVault, "this machine's access to its vault ended at %s: %w", s.Credentials.Access.Expires.Local().Format("2006-01-02 15:04"), err).
+		Hinted("whoever runs the vault gives a new one: `waybill vault credentials --machine %s`, then here `waybill register --renew FILE`", s.Secrets.Machine)
+}

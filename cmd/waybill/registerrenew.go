@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"waybill/cmd/internal/place"
+	"waybill/internal/keys"
+	"waybill/internal/machine"
+)
+
+// renewOwn takes from a file what lets this machine into its vault from now on, and where that is, after it has let it in.
+func (a *app) renewOwn(ctx context.Context, file string, f *registerFlags) error {
+	s, err := a.openState()
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if err := s.Lock(); err != nil {
+		return err
+	}
+	c, err := renewed(s, file, f.address)
+	if err != nil {
+		return err
+	}
+	v, err := place.OpenVault(ctx, c.Address, withAccess(a.secrets, c))
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	if err := checkVault(ctx, tree{v}, c); err != nil {
+		return err
+	}
+	if err := s.SetCredentials(c); err != nil {
+		return err
+	}
+	return a.tellRegistered(ctx, s, v)
+}
+
+// renewed is what the machine's credentials become by a file: credentials, or an access that is sealed for this machine.
+func renewed(s *machine.State, file, address string) (*keys.Credentials, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the vault's credentials: %w", err)
+	}
+	c := *s.Credentials
+	if keys.IsSealed(b) {
+		c.Access, err = keys.OpenAccess(b, s.Secrets)
+	} else {
+		var n *keys.Credentials
+		if n, err = keys.ParseCredentials(b); err == nil {
+			old := c.Access
+			if c = *n; c.Access == nil {
+				c.Access = old
+			}
+		}
+	}
+	if err == nil && address != "" {
+		c.Address, err = place.Clean(address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return &c, nil
+}
