@@ -11,8 +11,8 @@ default:
 demo *ARGS:
     go run ./cmd/waybill demo {{ ARGS }}
 
-# everything CI runs: lint, tests with the race detector, journals held against scans, the way on real data, the way of disks that suffer
-test: lint race rounds real ship
+# everything CI runs: lint, tests with the race detector, journals held against scans, the way on real data, the way of disks that suffer, many workers that are killed
+test: lint race rounds real ship workers
 
 # the same as test
 check: test
@@ -52,6 +52,10 @@ real *ROOTS: (_apt "rsync acl attr minisign")
 # a set of disks with ext4 and NTFS through all that befalls them: pulled out, full, lost, with bad sectors, a pack too few
 ship: (_apt "rsync acl attr minisign e2fsprogs ntfs-3g xfsprogs openssl mount")
     timeout --foreground 600 ./internal/bench/ship.sh
+
+# eight waybill-ingest share the import of one seed into a container, and are killed at random; the vault is one worker's
+workers *SEED: (_apt "rclone") _azurite
+    timeout --foreground 300 ./internal/bench/workers.sh {{ SEED }}
 
 # every fuzz target, SECONDS each
 fuzz SECONDS="20":
