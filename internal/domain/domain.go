@@ -80,13 +80,14 @@ type Domain struct {
 	listed map[manifest.Digest]manifest.Pack // guarded by mu: the chain's packs, and those of commits that were made since
 	opened map[manifest.Digest]*copyOf       // guarded by mu; one pack's key is 32 bytes, its tail is not kept
 	tables map[manifest.Class]*[2]int64      // guarded by mu: bytes of tables read, and of their packs
+	ahead  map[manifest.Digest]*pack.Table   // guarded by mu: tables of small commits, read before they are asked for
 }
 
 // Open reads and checks the machine's chain from the stores. Manifests that are damaged or not signed by the
 // machine are left out, and Flaw says so.
 func Open(ctx context.Context, stores []Store, machine *manifest.Machine, opts Options) (*Domain, error) {
 	d := &Domain{Machine: machine, store: union(stores), opts: opts, nodes: newFrameCache(), gathering: newGathering(), listed: map[manifest.Digest]manifest.Pack{},
-		opened: map[manifest.Digest]*copyOf{}, tables: map[manifest.Class]*[2]int64{manifest.Data: {}, manifest.Catalogue: {}}}
+		opened: map[manifest.Digest]*copyOf{}, ahead: map[manifest.Digest]*pack.Table{}, tables: map[manifest.Class]*[2]int64{manifest.Data: {}, manifest.Catalogue: {}}}
 	d.hashers.New = func() any { return pack.NewHasher(opts.Dedupe) }
 	d.decoders.New = func() any { return pack.NewDecoder() }
 	var err error
@@ -278,11 +279,20 @@ func (d *Domain) remake(ctx context.Context, class manifest.Class) (missing []ma
 // cover adds the commits that the index lacks.
 func (d *Domain) cover(ctx context.Context, class manifest.Class) (missing []manifest.Digest, err error) {
 	x := d.index(class)
+	var links []manifest.Link
 	for _, link := range d.Chain.Links {
-		tag := link.Digest.String()
-		if x.Covers(tag) {
-			continue
+		if !x.Covers(link.Digest.String()) {
+			links = append(links, link)
 		}
+	}
+	read := 0 // of the links, ahead
+	for i, link := range links {
+		if d.Far() && i == read {
+			if read, err = d.readAhead(ctx, links, i, class); err != nil {
+				return nil, fmt.Errorf("building the index: %w", err)
+			}
+		}
+		tag := link.Digest.String()
 		lost, err := d.add(ctx, tag, link.Manifest, class, false)
 		if errors.Is(err, errGaps) {
 			tag += " incomplete" // no commit's name: gone when the index is opened next

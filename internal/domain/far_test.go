@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"waybill/internal/catalog"
 	"waybill/internal/fault"
@@ -109,6 +111,41 @@ func TestFar(t *testing.T) {
 	if temp := d.temp; temp != "" {
 		t.Errorf("something temporary in %s", temp)
 	}
+}
+
+// Tables of many small commits are read at once.
+func TestManyCommitsFar(t *testing.T) {
+	m := newMachine(t)
+	vault := newObjects()
+	all := m.days(vault, 100)
+	m.lost = []manifest.Digest{digest(t, all[3].packs[manifest.Data][0])}
+	all = append(all, m.days(vault, 1)...)
+	delete(vault.m, all[3].packs[manifest.Data][0])
+	delete(vault.m, all[7].packs[manifest.Data][0])
+	synctest.Test(t, func(t *testing.T) {
+		line := &fault.Line{Inner: vault, Latency: time.Second}
+		began := time.Now()
+		d, err := Open(t.Context(), []Store{line}, m.doc, Options{Keys: pack.Keys{Recovery: m.recovery}, Dedupe: m.dedupe})
+		m.check(err)
+		defer d.Close()
+		if took := time.Since(began); took > 30*time.Second { // round trips
+			t.Errorf("opening 101 commits takes %v round trips", took.Seconds())
+		}
+		began = time.Now()
+		missing, err := d.CoverData(t.Context())
+		if err != nil || len(missing) != 1 {
+			t.Errorf("missing %v, %v", missing, err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("indexing 101 commits takes %v round trips", took.Seconds())
+		}
+		if n := len(d.ahead); n != 0 {
+			t.Errorf("%d tables are left over", n)
+		}
+		if err := all[100].read(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Of a pack that turns out to be needed all is fetched when its parts have cost as much; nothing is when it is near.

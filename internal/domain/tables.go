@@ -46,7 +46,10 @@ func (d *Domain) eachTable(ctx context.Context, packs []manifest.Pack, class man
 			continue
 		}
 		g.Go(func() error {
-			t, _, err := d.Table(ctx, p.Name)
+			t, err := d.takeAhead(p.Name), error(nil)
+			if t == nil {
+				t, _, err = d.Table(ctx, p.Name)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, pack.ErrDamaged) {
@@ -61,6 +64,47 @@ func (d *Domain) eachTable(ctx context.Context, packs []manifest.Pack, class man
 	}
 	err = g.Wait() // and only then is missing read
 	return missing, err
+}
+
+// aheadTables is how many tables of small commits are read together.
+const aheadTables = 64
+
+// readAhead reads the tables of commits from one on, so that many commits of few packs don't take a round trip each. It returns the commit up to which it
+// came; those with many packs are read by themselves.
+func (d *Domain) readAhead(ctx context.Context, links []manifest.Link, from int, class manifest.Class) (to int, err error) {
+	var packs []manifest.Pack
+	for to = from; to < len(links) && len(packs) < aheadTables; to++ {
+		before := len(packs)
+		for _, p := range links[to].Manifest.Packs {
+			if p.Class == class && !d.lost[p.Name] {
+				packs = append(packs, p)
+			}
+		}
+		if len(packs)-before >= aheadTables {
+			packs = packs[:before]
+			if to == from {
+				to++
+			}
+			break
+		}
+	}
+	// What can't be read is found out again by who asks for it.
+	_, err = d.eachTable(ctx, packs, class, func(name manifest.Digest, t *pack.Table) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ahead[name] = t
+		return nil
+	})
+	return to, err
+}
+
+// takeAhead returns a table that was read ahead, once; nil when it wasn't.
+func (d *Domain) takeAhead(name manifest.Digest) *pack.Table {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.ahead[name]
+	delete(d.ahead, name)
+	return t
 }
 
 // expected is how long a pack's table may be: it is in no manifest. As long as none is known, what it is in packs of files of usual sizes;
