@@ -69,6 +69,7 @@ the exit code is 3.`,
 	f.save.flags(cmd.Flags())
 	f.journal.flags(cmd.Flags())
 	f.line.sending(cmd.Flags(), 12*time.Hour)
+	a.secrets.Line.TierFlag(cmd.Flags())
 	return cmd
 }
 

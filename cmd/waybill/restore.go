@@ -19,6 +19,7 @@ type restoreFlags struct {
 	to       string
 	conflict string
 	owners   string
+	archive  rehydration
 	read     readFlags
 	line     lineFlags
 }
@@ -41,6 +42,9 @@ restored, and the exit code says so.
 
 On another machine the credentials file is enough, or a disk:  --credentials FILE, --from DISK.
 
+Packs that are in the archive tier of a vault on Azure are brought back first, which takes hours: how many, it tells. --rehydrate high is faster and
+costs more. It takes a credential that may write in the vault.
+
 --conflict says what happens to what is in the way: copy keeps both and numbers the restored one, overwrite replaces, skip
 leaves it, fail stops before anything is written.`,
 		Example: `  waybill restore latest --to /tmp/back
@@ -54,6 +58,7 @@ leaves it, fail stops before anything is written.`,
 	cmd.Flags().StringVar(&f.to, "to", "", "restore below this `DIR`; it is made if needed")
 	cmd.Flags().StringVar(&f.conflict, "conflict", "copy", "what to do `WHEN` something is in the way: copy, overwrite, skip or fail")
 	cmd.Flags().StringVar(&f.owners, "owners", "auto", "who owns what is restored: number, name, none, or auto: by `HOW` root may, number")
+	f.archive.flags(cmd.Flags())
 	f.read.flags(cmd.Flags())
 	f.line.receiving(cmd.Flags(), 12*time.Hour)
 	return cmd
@@ -98,7 +103,14 @@ func (a *app) restore(ctx context.Context, point string, paths []string, f *rest
 	}
 	began := time.Now()
 	stop := a.progress(restoring("restoring", opts.Progress, p, len(paths) == 0))
-	report, err := restore.Run(ctx, r.Domain, p, *opts)
+	var report *restore.Report
+	err = r.fromArchive(ctx, a, f.archive, func() ([]string, error) {
+		stop() // another display follows
+		return r.packsOf(ctx, p, opts.Paths)
+	}, func() (err error) {
+		report, err = restore.Run(ctx, r.Domain, p, *opts)
+		return err
+	})
 	stop()
 	if report == nil {
 		return err
@@ -110,6 +122,9 @@ func (a *app) restore(ctx context.Context, point string, paths []string, f *rest
 }
 
 func (f *restoreFlags) options(paths []string) (*restore.Options, error) {
+	if err := f.archive.check(); err != nil {
+		return nil, err
+	}
 	if f.to == "" {
 		return nil, cli.Errorf(cli.Usage, "restore where to?").Hinted("say it with --to DIR")
 	}

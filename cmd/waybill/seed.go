@@ -92,6 +92,7 @@ goes on from them.`,
 	f.save.flags(fl)
 	f.journal.flags(fl)
 	f.line.sending(fl, time.Minute)
+	a.secrets.Line.TierFlag(fl)
 	cmd.AddCommand(newSeedStatus(a), newSeedSeal(a), ingestcmd.Label(a.out, "waybill seed"))
 	return cmd
 }

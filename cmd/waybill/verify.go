@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/cmd/internal/place"
 	"waybill/internal/cli"
 	"waybill/internal/domain"
 	"waybill/internal/restore"
@@ -19,6 +20,7 @@ import (
 type verifyFlags struct {
 	data     bool
 	listOnly bool
+	archive  rehydration
 	read     readFlags
 	line     lineFlags
 }
@@ -46,6 +48,7 @@ Of a recovery point it checks that it would restore, all of it, without writing 
 	cmd.Flags().BoolVar(&f.data, "data", false, "open every chunk, too; takes the passphrase")
 	cmd.Flags().BoolVar(&f.listOnly, "list-only", false, ingestcmd.ListOnlyHelp)
 	cmd.MarkFlagsMutuallyExclusive("data", "list-only")
+	f.archive.flags(cmd.Flags())
 	f.read.flags(cmd.Flags())
 	f.line.receiving(cmd.Flags(), 12*time.Hour)
 	return cmd
@@ -56,6 +59,9 @@ func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
 		return err
 	}
 	f.read.check = true
+	if err := f.archive.check(); err != nil {
+		return err
+	}
 	if !isTree(what[0]) && len(what) == 1 {
 		if f.listOnly {
 			return cli.Errorf(cli.Usage, "--list-only is for disks and vaults, and %s is a recovery point", what[0])
@@ -67,7 +73,11 @@ func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
 		return err
 	}
 	f.read.from = what
-	return errors.Join(err, a.verifyData(ctx, f))
+	derr := a.verifyData(ctx, f)
+	if derr == nil && place.InArchive(err) { // no more
+		err = ingestcmd.VerifyTrees(ctx, a.out, a.secrets, what, f.listOnly)
+	}
+	return errors.Join(err, derr)
 }
 
 // verifyPoint checks what one recovery point needs.
@@ -81,7 +91,9 @@ func (a *app) verifyPoint(ctx context.Context, name string, f *verifyFlags) erro
 	if err != nil {
 		return err
 	}
-	return a.check(ctx, r, []domain.Point{*p}, true)
+	return r.fromArchive(ctx, a, f.archive, func() ([]string, error) { return r.packsOf(ctx, p, nil) }, func() error {
+		return a.check(ctx, r, []domain.Point{*p}, true)
+	})
 }
 
 // verifyData checks every chunk of a machine's packs.
@@ -100,7 +112,8 @@ func (a *app) verifyData(ctx context.Context, f *verifyFlags) error {
 			readable = append(readable, p)
 		}
 	}
-	return errors.Join(append([]error{a.check(ctx, r, readable, false)}, errs...)...)
+	err = r.fromArchive(ctx, a, f.archive, func() ([]string, error) { return r.dataPacks(0), nil }, func() error { return a.check(ctx, r, readable, false) })
+	return errors.Join(append([]error{err}, errs...)...)
 }
 
 // checkLine is the answer of a check that opens chunks.

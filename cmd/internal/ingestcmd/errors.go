@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"waybill/cmd/internal/place"
 	"waybill/ingest"
 	"waybill/ingest/carrier"
 	"waybill/ingest/vault/azure"
@@ -19,6 +20,7 @@ var Rules = []cli.Rule{
 	{Is: durable.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is done is kept"},
 	{Is: azure.ErrNoContainer, Code: cli.NoVault, Hint: "is the address right? `waybill vault create` makes the container of a new vault"},
 	{Is: azure.ErrOutOfReach, Code: cli.Offline, Hint: "what is done is kept: run the same again once the line is back; with --patience it waits longer"},
+	{As: place.InArchive, Code: cli.Incomplete, Hint: "`waybill restore` and `waybill verify --data` bring packs back from the archive; `verify --list-only` does without reading them"},
 	{As: denied, Code: cli.Failed, Hint: "`help environment` tells where the secret of an address comes from; one that has expired or lacks permissions is replaced by another"},
 	{Is: ingest.ErrForeign, Code: cli.NoVault, Hint: "`waybill manifest show DISK` tells which vault it is for"},
 	{Is: ingest.ErrUnregistered, Code: cli.BadSignature, Hint: "the machine must be registered in this vault; if it is, the disk is not from it"},

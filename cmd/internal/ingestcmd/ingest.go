@@ -62,6 +62,7 @@ own, where they need to write; in the vault they still only create.`,
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
 	cmd.AddCommand(Reconcile(out, secrets, path(use)))
+	secrets.Line.TierFlag(cmd.Flags())
 	cmd.Flags().StringVar(&note, "note", "", "a line of `TEXT` for the disks' custody logs, such as a tracking number")
 	sharing.flags(cmd.Flags())
 	return cmd

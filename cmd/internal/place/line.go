@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"waybill/ingest/vault"
 	"waybill/ingest/vault/azure"
 )
@@ -15,12 +17,30 @@ func OutOfReach(err error) bool { return errors.Is(err, azure.ErrOutOfReach) }
 type Line struct {
 	Up, Down vault.Limiter                    // nil: no limit. They hold for directories, too, which may be mounted over a network
 	Patience time.Duration                    // with a remote place that does not answer; 0 for 5 minutes
+	Tier     azure.Tier                       // of new data packs in a container; empty for its account's default
 	Waiting  func(since time.Time, err error) // told meanwhile, and with the zero time when it answers again; may be nil
 }
 
 // options are those of a remote place.
 func (l Line) options() azure.Options {
-	return azure.Options{Up: l.Up, Down: l.Down, Patience: l.Patience, Waiting: l.Waiting}
+	return azure.Options{Up: l.Up, Down: l.Down, Patience: l.Patience, Waiting: l.Waiting, Tier: l.Tier}
+}
+
+// TierFlag adds the flag for where a container keeps new data packs.
+func (l *Line) TierFlag(f *pflag.FlagSet) {
+	f.Var((*tier)(&l.Tier), "tier", "keep new data packs of a vault on Azure in this `TIER`: hot, cool, cold or archive (default: the account's)")
+}
+
+// tier is a flag's value.
+type tier azure.Tier
+
+func (t *tier) String() string { return string(*t) }
+func (t *tier) Type() string   { return "TIER" }
+
+func (t *tier) Set(text string) error {
+	parsed, err := azure.ParseTier(text)
+	*t = tier(parsed)
+	return err
 }
 
 // limit has a directory keep to the limits. It takes objects only whole then.

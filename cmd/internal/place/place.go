@@ -127,3 +127,6 @@ func openContainer(ctx context.Context, address string, s Secrets) (Store, error
 	}
 	return azure.Open(a, c, s.Line.options())
 }
+
+// InArchive tells that an error says that an object is in the archive of a vault, and must be brought back before it can be read.
+func InArchive(err error) bool { return errors.As(err, new(*azure.ArchivedError)) }

@@ -2,6 +2,8 @@ package azure
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +19,15 @@ const inquiries = 16
 // lookAgain is the time between two looks at an object that is being brought back, which takes an hour at the least.
 const lookAgain = 2 * time.Minute
 
-// Archived returns those of the objects that are in the archive, and their size together. It asks about each.
+// Archived returns those of the objects that are in the archive, and their size together. It asks about each; what isn't there isn't in the archive.
 func (s *Store) Archived(ctx context.Context, names []string) (archived []string, bytes int64, err error) {
 	in := make([]bool, len(names))
 	var sum atomic.Int64
 	err = eachOf(ctx, names, func(ctx context.Context, i int) error {
 		there, size, err := s.inArchive(ctx, names[i])
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if in[i] = there; there {
 			sum.Add(size)
 		}
