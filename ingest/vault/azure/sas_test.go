@@ -111,6 +111,35 @@ func TestCreateOnly(t *testing.T) {
 	}
 }
 
+// Where work is claimed, those who ingest can lease, and nothing in another container.
+func TestClaiming(t *testing.T) {
+	server.Start(t)
+	work, vault := newStore(t, Credential{Key: azurite.Key}), newStore(t, Credential{Key: azurite.Key})
+	ctx := t.Context()
+	c := issue(t, work.address, Claiming)
+	s := open(t, work.address, c)
+	if err := s.Put(ctx, "a.claim", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	const id = "6f1c9a52-3c1e-4a7b-9d55-0f2f8c1e7a01"
+	if err := errors.Join(s.Acquire(ctx, "a.claim", id, 15*time.Second), s.Renew(ctx, "a.claim", id), s.Release(ctx, "a.claim", id)); err != nil {
+		t.Errorf("leasing: %v", err)
+	}
+	if err := s.Remove(ctx, "a.claim"); !refuses(err) {
+		t.Errorf("delete: %v, want a refusal", err)
+	}
+	if err := vault.Put(ctx, "x", strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := open(t, vault.address, c)
+	if _, err := elsewhere.ReadAt(ctx, "x", make([]byte, 1), 0); !refuses(err) {
+		t.Errorf("reading the vault: %v, want a refusal", err)
+	}
+	if err := elsewhere.Put(ctx, "y", strings.NewReader("y")); !refuses(err) {
+		t.Errorf("creating in the vault: %v, want a refusal", err)
+	}
+}
+
 // refuses tells whether the service says that a credential doesn't permit something.
 func refuses(err error) bool {
 	var answer *azcore.ResponseError
