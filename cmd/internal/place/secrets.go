@@ -81,7 +81,7 @@ func (s Secrets) find(ctx context.Context, a azure.Address) (text, from string, 
 	case env("WAYBILL_AZURE_SECRET_COMMAND") != "":
 		return runSecret(ctx, env("WAYBILL_AZURE_SECRET_COMMAND"))
 	}
-	if account := env("AZURE_STORAGE_ACCOUNT"); account != "" && account != a.Account && env("AZURE_STORAGE_CONNECTION_STRING") == "" {
+	if account := env("AZURE_STORAGE_ACCOUNT"); account != "" && account != a.Account {
 		return "", "", nil // it is somewhere else that the environment has a secret for
 	}
 	for _, name := range []string{"AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_KEY"} {

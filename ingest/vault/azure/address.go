@@ -31,12 +31,15 @@ var (
 
 // ParseAddress reads an address. Its errors never repeat what may be secret.
 func ParseAddress(text string) (Address, error) {
+	if strings.Contains(text, "sig=") {
+		return Address{}, ErrSecret
+	}
 	u, err := url.Parse(text)
 	if err != nil || !strings.HasPrefix(text, Scheme) {
 		return Address{}, fmt.Errorf("it is not of the form %sACCOUNT/CONTAINER[/PREFIX][?endpoint=URL]", Scheme)
 	}
 	q := u.Query()
-	if q.Has("sig") || u.User != nil {
+	if u.User != nil {
 		return Address{}, ErrSecret
 	}
 	a := Address{Account: u.Host, Endpoint: strings.TrimSuffix(q.Get("endpoint"), "/")}
