@@ -44,7 +44,7 @@ func (m *machine) heal(packs ...manifest.Pack) *save.Result {
 	m.t.Helper()
 	cfg := save.Config{Writer: m.writer, Tool: "test", Host: "host"}
 	var told int
-	r, err := incremental.Heal(m.t.Context(), m.vault, m.open(), cfg, packs, func(*save.Result) error { told++; return nil })
+	r, err := incremental.Heal(m.t.Context(), m.vault, m.open(), cfg, incremental.Options{}, packs, func(*save.Result) error { told++; return nil })
 	if err != nil || len(r.Commits) != 1 || told != 1 || len(r.Left) > 0 || len(r.Settled) != len(packs) {
 		m.t.Fatalf("%+v, %v", r, err)
 	}
@@ -168,7 +168,7 @@ func TestHealCancelled(t *testing.T) {
 	pack := m.drop(m.backup(root), 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r, err := incremental.Heal(ctx, m.vault, m.open(), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
+	r, err := incremental.Heal(ctx, m.vault, m.open(), save.Config{Writer: m.writer, Tool: "test"}, incremental.Options{}, []manifest.Pack{pack}, nil)
 	if err == nil || r != nil && len(r.Commits) > 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -187,7 +187,7 @@ func TestHealWithoutIndex(t *testing.T) {
 	first := m.backup(root)
 	a, b := m.drop(first, 0), m.drop(first, 1)
 	m.index = t.TempDir()
-	r, err := incremental.Heal(t.Context(), m.vault, m.open(), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{a}, nil)
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(), save.Config{Writer: m.writer, Tool: "test"}, incremental.Options{}, []manifest.Pack{a}, nil)
 	if err != nil || len(r.Left) != 1 || len(r.Settled) != 0 || len(r.Commits) != 0 {
 		t.Fatalf("with another pack in transit: %+v, %v", r, err)
 	}
@@ -228,7 +228,7 @@ func TestHealCatalogueFromCache(t *testing.T) {
 	if err := os.Remove(m.packFile(pack.Name)); err != nil {
 		t.Fatal(err)
 	}
-	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, incremental.Options{}, []manifest.Pack{pack}, nil)
 	if err != nil || len(r.Again) != 1 || len(r.Commits)+len(r.Settled)+len(r.Left) != 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -245,7 +245,7 @@ func TestHealCatalogueInTheWay(t *testing.T) {
 	if err := os.Truncate(m.packFile(pack.Name), 100); err != nil {
 		t.Fatal(err)
 	}
-	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, []manifest.Pack{pack}, nil)
+	r, err := incremental.Heal(t.Context(), m.vault, m.open(cache), save.Config{Writer: m.writer, Tool: "test"}, incremental.Options{}, []manifest.Pack{pack}, nil)
 	if err != nil || len(r.Again) != 0 || len(r.Settled) != 1 || len(r.Commits) != 1 {
 		t.Fatalf("%+v, %v", r, err)
 	}

@@ -136,9 +136,10 @@ func lacks(ctx context.Context, d *domain.Domain, p *domain.Point) bool {
 }
 
 // Heal stores again, into the vault, what was in packs that it misses: see heal.Run, which tells what it needs of cfg. After Run it knows what was moved.
+// Of the options it takes Sending: what a healing sent that failed isn't taken over.
 // Each commit is reported to committed.
-func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, packs []manifest.Pack, committed func(*save.Result) error) (*heal.Report, error) {
-	w, err := newWire(ctx, vault, d, &cfg, Options{})
+func Heal(ctx context.Context, vault Store, d *domain.Domain, cfg save.Config, o Options, packs []manifest.Pack, committed func(*save.Result) error) (*heal.Report, error) {
+	w, err := newWire(ctx, vault, d, &cfg, Options{Sending: o.Sending})
 	if err != nil {
 		return nil, err
 	}

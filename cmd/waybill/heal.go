@@ -49,7 +49,9 @@ func (a *app) heal(ctx context.Context, w *writing, cfg save.Config, o volumes.O
 	stop := a.progress(func() cli.Sample {
 		return cli.Sample{Phase: "healing", Bytes: p.NewBytes.Load(), Files: p.Files.Load()}
 	})
-	r, err := incremental.Heal(ctx, w.vault, w.Domain, source, wants, func(c *save.Result) error { return w.record(c, nil) })
+	sending, end := a.line.sending(ctx)
+	defer end()
+	r, err := incremental.Heal(ctx, w.vault, w.Domain, source, incremental.Options{Sending: sending}, wants, func(c *save.Result) error { return w.record(c, nil) })
 	stop()
 	if err = errors.Join(err, release()); err != nil {
 		return err
