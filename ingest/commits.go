@@ -39,7 +39,7 @@ func (j *job) readChains(ctx context.Context) error {
 			first = min(first, c.Links[0].Manifest.Sequence)
 		}
 	}
-	vault, err := manifest.Reading{From: first - 1}.Chain(ctx, j.vault, j.machine)
+	vault, err := j.vaultChain(ctx, first-1, arrived)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -57,6 +57,16 @@ func (j *job) readChains(ctx context.Context) error {
 	}
 	j.done.Gaps = commits.gaps(vault)
 	return j.join(commits)
+}
+
+// vaultChain is the vault's chain from a commit on: the whole, when the vault is itself a source.
+func (j *job) vaultChain(ctx context.Context, from int, arrived []manifest.Chain) (manifest.Chain, error) {
+	for i, t := range j.trees {
+		if t.inPlace {
+			return arrived[i], nil
+		}
+	}
+	return manifest.Reading{From: from}.Chain(ctx, j.vault, j.machine)
 }
 
 // commits are those of the vault and of all sources, by number.
@@ -117,7 +127,7 @@ func (j *job) join(commits commits) error {
 		if last.Manifest != nil && seq == last.Manifest.Sequence+1 && l.Manifest.Previous != last.Digest {
 			return fmt.Errorf("%w: commit %d of %s does not follow on commit %d of %s", manifest.ErrChain, seq, where(l.tree), seq-1, where(last.tree))
 		}
-		if l.tree != nil {
+		if l.tree != nil && (!l.tree.inPlace || l.Manifest.Set != "") { // others came over the wire
 			j.links = append(j.links, l)
 		}
 		all.Links = append(all.Links, l.Link)

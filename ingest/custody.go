@@ -14,8 +14,8 @@ import (
 
 // A custody is the custody log of one disk while it is imported.
 type custody struct {
-	tree *tree
-	more []*tree            // the same disk's: copies
+	medium
+	more []medium           // the same disk's: copies
 	log  []manifest.Custody // of the vault
 	old  int                // so many of its entries were there before what is to be noted was done
 	bad  bool               // some of them could not be read, and are not in log
@@ -24,42 +24,45 @@ type custody struct {
 
 // receive brings the logs of the disks into the vault, and notes those that are seen there for the first time.
 func (j *job) receive(ctx context.Context) error {
-	for _, t := range j.trees {
-		if t.label == nil || t.label.Machine != j.machine.Machine || t.left() != nil {
+	for _, m := range j.media {
+		if m.tree.left() != nil {
 			continue
 		}
-		if err := j.receiveDisk(ctx, t); err != nil {
+		if err := j.receiveDisk(ctx, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *job) receiveDisk(ctx context.Context, t *tree) error {
-	c := j.custodyOf(t)
-	if err := j.carry(ctx, c, t); err != nil || c.off {
+func (j *job) receiveDisk(ctx context.Context, m medium) error {
+	c := j.custodyOf(m)
+	if err := j.carry(ctx, c, m.tree); err != nil || c.off {
 		return err
 	}
-	return j.append(ctx, c, manifest.EventReceived, t.label.Packs, t.label.Bytes, j.opts.Note)
+	return j.append(ctx, c, manifest.EventReceived, m.label.Packs, m.label.Bytes, j.opts.Note)
 }
 
 // custodyOf is the log of a disk, of which there may be copies.
-func (j *job) custodyOf(t *tree) *custody {
+func (j *job) custodyOf(m medium) *custody {
 	for _, c := range j.custody {
-		if l := c.tree.label; l.Set == t.label.Set && l.Disk == t.label.Disk {
-			c.more = append(c.more, t)
+		if c.label.Set == m.label.Set && c.label.Disk == m.label.Disk {
+			c.more = append(c.more, m)
 			return c
 		}
 	}
-	c := &custody{tree: t, old: math.MaxInt}
+	c := &custody{medium: m, old: math.MaxInt}
 	j.custody = append(j.custody, c)
 	return c
 }
 
 // carry copies a disk's log into the vault's, as far as it is good.
 func (j *job) carry(ctx context.Context, c *custody, t *tree) error {
-	l := t.label
-	_, err := manifest.CopyCustody(ctx, j.vault, t, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey)
+	l := c.label
+	var err error
+	if !t.inPlace {
+		_, err = manifest.CopyCustody(ctx, j.vault, t, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -84,7 +87,7 @@ func (j *job) carry(ctx context.Context, c *custody, t *tree) error {
 
 // readLog reads the vault's log of a disk. Where entries of it are bad, that is the error, and the others are there.
 func (j *job) readLog(ctx context.Context, c *custody) (err error) {
-	l := c.tree.label
+	l := c.label
 	c.log, err = manifest.ReadCustody(ctx, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey)
 	c.bad = err != nil
 	return err
@@ -106,7 +109,7 @@ func (c *custody) unseen(vault manifest.PublicKey, note string) bool {
 
 // append adds an entry to the vault's log, as long as it is needed there. Others may add theirs at the same time, and then it may not be.
 func (j *job) append(ctx context.Context, c *custody, event manifest.Event, packs int, bytes int64, note string) error {
-	l := c.tree.label
+	l := c.label
 	e := manifest.Custody{Vault: j.doc.Vault, Machine: l.Machine, Set: l.Set, Disk: l.Disk, Event: event,
 		Time: j.opts.Now(), Host: j.opts.Host, Tool: j.opts.Tool, Serial: l.Serial, Note: note, Packs: packs, Bytes: bytes}
 	for c.needs(e, j.doc.ReceiptKey) {
@@ -160,8 +163,8 @@ func (j *job) attest(ctx context.Context) error {
 		if err := j.attestDisk(ctx, c); err != nil {
 			return err
 		}
-		for _, t := range append([]*tree{c.tree}, c.more...) {
-			j.giveBack(ctx, t)
+		for _, m := range append([]medium{c.medium}, c.more...) {
+			j.giveBack(ctx, m)
 		}
 	}
 	return ctx.Err()
@@ -172,17 +175,20 @@ func (j *job) attestDisk(ctx context.Context, c *custody) error {
 		packs, bytes := j.count(does)
 		return j.append(ctx, c, event, packs, bytes, "")
 	}
-	if err := did(manifest.EventVerified, func(w *want) bool { return w.state == imported && c.is(w.from) }); err != nil {
+	if err := did(manifest.EventVerified, func(w *want) bool { return (w.state == imported || w.state == adopted) && j.from(w, c) }); err != nil {
 		return err
 	}
 	if err := did(manifest.EventRepaired, func(w *want) bool { return w.state == rebuilt && j.credited(w) == c }); err != nil {
 		return err
 	}
-	return did(manifest.EventImported, func(w *want) bool { return w.state != missing && c.tree.carries(w) })
+	return did(manifest.EventImported, func(w *want) bool { return w.state != missing && c.carries(w) })
 }
 
-// is tells whether a tree is the disk.
-func (c *custody) is(t *tree) bool { return c.tree == t || slices.Contains(c.more, t) }
+// from tells whether a pack was read from a disk: of several in one tree, from the one that carried it.
+func (j *job) from(w *want, c *custody) bool {
+	here := slices.ContainsFunc(append([]medium{c.medium}, c.more...), func(m medium) bool { return m.tree == w.from })
+	return here && (w.from.label != nil || c.carries(w))
+}
 
 // count counts packs, and their bytes.
 func (j *job) count(these func(*want) bool) (packs int, bytes int64) {
@@ -198,10 +204,10 @@ func (j *job) count(these func(*want) bool) (packs int, bytes int64) {
 // credited is whose log says that a pack was rebuilt: the disk's that it was written to, if that is here, else a disk's of parity.
 func (j *job) credited(w *want) (to *custody) {
 	for _, c := range j.custody {
-		if c.tree.carries(w) {
+		if c.carries(w) {
 			return c
 		}
-		if to == nil || c.tree.label.Role == disk.RoleParity && to.tree.label.Role != disk.RoleParity {
+		if to == nil || c.label.Role == disk.RoleParity && to.label.Role != disk.RoleParity {
 			to = c
 		}
 	}
@@ -221,13 +227,13 @@ func (c *custody) imported(vault manifest.PublicKey) (packs int) {
 	return packs
 }
 
-// giveBack writes the vault's log to the disk. A disk that can't be written travels on without.
-func (j *job) giveBack(ctx context.Context, t *tree) {
+// giveBack writes the vault's log to the disk. A disk that can't be written travels on without, and a container doesn't travel.
+func (j *job) giveBack(ctx context.Context, m medium) {
+	t, l := m.tree, m.label
 	to, ok := t.Reader.(manifest.Store)
-	if !ok || t.left() != nil || ctx.Err() != nil {
+	if !ok || t.far() || t.inPlace || t.left() != nil || ctx.Err() != nil {
 		return
 	}
-	l := t.label
 	if _, err := manifest.CopyCustody(ctx, to, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey); err != nil && ctx.Err() == nil {
 		j.warn("the custody log could not be written to %s, only to the vault: %v", t.Name, err)
 	}
@@ -235,9 +241,9 @@ func (j *job) giveBack(ctx context.Context, t *tree) {
 
 // heads are how far the logs of the receipt's disks have come, ascending by disk.
 func (j *job) heads() (heads []manifest.CustodyHead) {
-	for _, n := range numbers(j.trees) {
+	for _, n := range numbers(j.media) {
 		for _, c := range j.custody {
-			if k := len(c.log); c.tree.label.Disk == n && k > 0 {
+			if k := len(c.log); c.label.Disk == n && k > 0 {
 				heads = append(heads, manifest.CustodyHead{Disk: n, Number: c.log[k-1].Number, Digest: c.log[k-1].Digest})
 				break
 			}

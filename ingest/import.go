@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"waybill/manifest"
 )
@@ -110,6 +111,7 @@ func (in *importer) open(ctx context.Context, sources []Source) (err error) {
 		if t.vault.Vault != in.doc.Vault {
 			return fmt.Errorf("%s: %w: %s, this is vault %s", s.Name, ErrForeign, t.vault.Vault, in.doc.Vault)
 		}
+		t.inPlace = any(s.Reader) == any(in.vault)
 		in.trees = append(in.trees, t)
 	}
 	if len(in.machines()) == 0 {
@@ -137,14 +139,20 @@ type job struct {
 	links   []link  // the commits the sources have, ascending
 	wants   []*want
 	lost    map[manifest.Digest]bool // packs that a later commit settles
-	custody []*custody               // of the disks among the trees
+	media   []medium                 // the disks among the trees
+	custody []*custody               // of these
 	errs    []error                  // beside damage and what is missing
 
-	mu   sync.Mutex // guards what follows
-	done *Imported
+	keeps  atomic.Bool // the vault lets nothing be taken away
+	byHost atomic.Bool // the vault fetches nothing by itself
+
+	mu       sync.Mutex // guards what follows
+	done     *Imported
+	unsummed int // packs that only their size speaks for
 }
 
-// begin finds out whose machine it is, and which commits arrived. The job is nil when that is refused.
+// begin finds out whose machine it is, and which commits arrived. The job is nil when that is refused, or there is
+// nothing to do.
 func (in *importer) begin(ctx context.Context, id manifest.ID) (*job, error) {
 	j := &job{importer: in, done: &Imported{Machine: id}}
 	for _, t := range in.trees {
@@ -156,7 +164,16 @@ func (in *importer) begin(ctx context.Context, id manifest.ID) (*job, error) {
 		return nil, err
 	}
 	j.done.Name = j.machine.Name
-	return j, j.readChains(ctx)
+	if err := j.findMedia(ctx); err != nil {
+		return j, err
+	}
+	if err := j.readChains(ctx); err != nil {
+		return j, err
+	}
+	if len(j.links) == 0 && j.here() != nil && len(j.trees) == 1 {
+		return nil, j.verdict() // no carrier brought anything of it
+	}
+	return j, nil
 }
 
 func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, error) {
@@ -167,7 +184,7 @@ func (in *importer) machine(ctx context.Context, id manifest.ID) (*Imported, err
 	if err != nil {
 		return j.done, err
 	}
-	for _, step := range []func(context.Context) error{j.plan, j.receive, j.fetchAll, j.rebuildAll, j.commitAll, j.attest, j.receipt} {
+	for _, step := range []func(context.Context) error{j.plan, j.receive, j.fetchAll, j.findRenamed, j.rebuildAll, j.commitAll, j.attest, j.receipt} {
 		if err := step(ctx); err != nil {
 			return j.done, errors.Join(append(j.departed(), err)...)
 		}
@@ -214,6 +231,9 @@ func (j *job) identify(ctx context.Context, id manifest.ID) (err error) {
 
 // verdict is the error for what was found, after all was done that could be.
 func (j *job) verdict() error {
+	if j.unsummed > 0 {
+		j.warn("of %d packs nothing was looked at but their sizes: their store has no checksum of them", j.unsummed)
+	}
 	errs := append(j.departed(), j.errs...)
 	if bad := slices.DeleteFunc(slices.Clone(j.done.Damaged), func(d Damage) bool { return d.Mended }); len(bad) > 0 {
 		errs = append(errs, &DamagedError{bad})

@@ -45,6 +45,7 @@ type Options struct {
 	Host     string // this one's name, for the receipt
 	Tool     string // program and version
 	Now      func() time.Time
+	Read     Level     // how much is read of packs that need not be copied by this host
 	Workers  int       // packs read at once from each source; default one a processor, but one from a disk that turns
 	Note     string    // for the custody logs of the disks, such as a tracking number: one line, at most 200 characters
 	ListOnly bool      // Verify reads no pack
@@ -66,6 +67,8 @@ func (o *Options) workers(t *tree) int {
 	switch {
 	case o.Workers > 0:
 		return o.Workers
+	case t.far():
+		return asking / 2
 	case ok && medium.Rotating():
 		return 1
 	}

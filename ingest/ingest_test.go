@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -123,7 +124,7 @@ func (w *world) register(s Store, key *manifest.Signer) {
 func (w *world) newPack(size, disk int) (manifest.Pack, []byte) {
 	b := make([]byte, size)
 	w.random.Read(b)
-	return manifest.Pack{Name: manifest.Sum(b), Class: manifest.Data, Size: int64(size), Disk: disk}, b
+	return manifest.Pack{Name: manifest.Sum(b), Class: manifest.Data, Size: int64(size), MD5: md5.Sum(b), Disk: disk}, b
 }
 
 // commit writes packs to the disks in turn, and the manifest to all of them.

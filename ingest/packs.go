@@ -20,9 +20,11 @@ type want struct {
 	set     manifest.ID // that its disk is of
 	trees   []*tree     // that hold something of its name and size, the disk it should be on first
 	state   state
-	from    *tree // whose copy was imported
-	damaged bool  // something under its name was no good
-	stuck   bool  // that was in the vault, where nothing is ever replaced
+	sums    map[*tree][]byte // MD5s that the trees' stores know
+	from    *tree            // whose copy was imported
+	damaged bool             // something under its name was no good
+	stuck   bool             // that was in the vault, where nothing is ever replaced, but what a carrier put there
+	spoiled bool             // that has the right size
 }
 
 type state int
@@ -31,6 +33,7 @@ const (
 	missing  state = iota
 	present        // the vault had it
 	imported       // read, verified, and stored by this run
+	adopted        // it was there, and this run verified it
 	rebuilt        // from parity, verified, and stored by this run
 )
 
@@ -38,17 +41,16 @@ const (
 func (j *job) plan(ctx context.Context) error {
 	all := j.listed()
 	sorted := slices.SortedFunc(slices.Values(all), func(a, b *want) int { return slices.Compare(a.Name[:], b.Name[:]) })
-	err := lookUp(ctx, j.vault, j.machine.Machine, sorted, func(w *want, size int64) {
-		if w.stuck = !j.found(w, theVault, size); !w.stuck {
-			w.state = present
-		}
-	})
-	if err != nil {
+	if err := j.lookAtVault(ctx, sorted); err != nil {
 		return fmt.Errorf("looking for packs in the vault: %w", err)
 	}
-	sorted = slices.DeleteFunc(sorted, func(w *want) bool { return w.stuck || w.state == present })
+	sorted = slices.DeleteFunc(sorted, func(w *want) bool { return w.stuck && !j.replaces() || w.state == present })
 	for _, t := range j.trees {
-		err := lookUp(ctx, t, j.machine.Machine, sorted, func(w *want, size int64) { j.locate(w, t, size) })
+		if t.inPlace {
+			continue
+		}
+		r, sum := watch(t.Reader)
+		err := lookUp(ctx, r, j.machine.Machine, sorted, func(w *want, size int64) { j.locate(w, t, size, sum) })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -68,6 +70,27 @@ func (j *job) plan(ctx context.Context) error {
 	return nil
 }
 
+// lookAtVault finds out which packs the vault has. Where a carrier filled it, those are its own only that were found good before.
+func (j *job) lookAtVault(ctx context.Context, sorted []*want) (err error) {
+	here, before := j.here(), settled(nil)
+	if here != nil && j.opts.Read != Full {
+		if before, err = j.readSettled(ctx); err != nil {
+			return err
+		}
+	}
+	r, sum := watch(j.vault)
+	return lookUp(ctx, r, j.machine.Machine, sorted, func(w *want, size int64) {
+		if w.stuck = !j.found(w, theVault, size); w.stuck {
+			return
+		}
+		if md5 := sum(manifest.PackName(j.machine.Machine, w.Name)); here != nil && (!before.has(w) || len(md5) > 0 && string(md5) != string(w.MD5[:])) {
+			w.trees, w.sums = []*tree{here}, map[*tree][]byte{here: md5}
+			return
+		}
+		w.state = present
+	})
+}
+
 // listed is all packs of the commits, each once, in their order.
 func (j *job) listed() (all []*want) {
 	seen := map[manifest.Digest]bool{}
@@ -83,12 +106,18 @@ func (j *job) listed() (all []*want) {
 }
 
 // locate notes that a tree may have a pack.
-func (j *job) locate(w *want, t *tree, size int64) {
+func (j *job) locate(w *want, t *tree, size int64, sum func(name string) []byte) {
 	if !j.found(w, t.Name, size) {
 		return
 	}
+	if md5 := sum(manifest.PackName(j.machine.Machine, w.Name)); md5 != nil {
+		if w.sums == nil {
+			w.sums = map[*tree][]byte{}
+		}
+		w.sums[t] = md5
+	}
 	w.trees = append(w.trees, t)
-	if n := len(w.trees) - 1; t.carries(w) {
+	if n := len(w.trees) - 1; j.carries(t, w) && !w.trees[0].inPlace {
 		w.trees[0], w.trees[n] = w.trees[n], w.trees[0]
 	}
 }
@@ -118,11 +147,6 @@ func (j *job) fetchAll(ctx context.Context) error {
 	return g.Wait()
 }
 
-// carries tells whether the tree is the disk that a pack was written to.
-func (t *tree) carries(w *want) bool {
-	return t.label != nil && t.label.Disk == w.Disk && t.label.Set == w.set
-}
-
 // each has so many workers of g do something with every item.
 func each[T any](ctx context.Context, g *errgroup.Group, workers int, items []T, do func(context.Context, T) error) {
 	var next atomic.Int64
@@ -149,13 +173,16 @@ func (j *job) fetch(ctx context.Context, w *want) error {
 		if t.left() != nil {
 			continue
 		}
-		bad, err := j.store(ctx, w, t.Source, imported)
+		bad, err := j.bring(ctx, w, t)
 		if err != nil {
 			return err
 		}
 		if bad == nil {
 			w.from = t
 			return nil
+		}
+		if unreadable(bad) && t.far() {
+			return fmt.Errorf("reading pack %s of %s: %w", w.Name, t.Name, bad) // the line's fault, not the pack's
 		}
 		if unreadable(bad) && !t.alive(ctx) {
 			continue // it is not this pack that is damaged
@@ -169,6 +196,9 @@ func (j *job) fetch(ctx context.Context, w *want) error {
 // store puts a pack into the vault while it is read and verified. It returns what is wrong with the pack apart from what is wrong
 // with the vault.
 func (j *job) store(ctx context.Context, w *want, s Source, as state) (bad, err error) {
+	if w.stuck {
+		return j.replace(ctx, w, s, as)
+	}
 	b := newBody(ctx, s, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
 	err = j.vault.Put(ctx, b.name, b)
 	switch {

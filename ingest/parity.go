@@ -26,7 +26,9 @@ func (j *job) rebuildAll(ctx context.Context) error {
 }
 
 // lacks tells whether a pack should be in the vault, and could be put there.
-func (j *job) lacks(w *want) bool { return w.state == missing && !w.stuck && !j.lost[w.Name] }
+func (j *job) lacks(w *want) bool {
+	return w.state == missing && (!w.stuck || j.replaces()) && !j.lost[w.Name]
+}
 
 func (j *job) openParity(ctx context.Context) (*rebuilder, error) {
 	var sources []parity.Source

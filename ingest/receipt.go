@@ -64,6 +64,9 @@ func (j *job) account() (s signedReceipt, err error) {
 			r.Imported++
 			r.Repaired++
 			r.Bytes += w.Size
+		case adopted:
+			r.Verified++
+			r.Present++
 		case missing:
 			if j.lost[w.Name] {
 				continue
@@ -71,6 +74,9 @@ func (j *job) account() (s signedReceipt, err error) {
 			reason := manifest.Absent
 			if w.damaged {
 				reason = manifest.DamagedPack
+			}
+			if w.spoiled {
+				reason = manifest.Spoiled
 			}
 			r.Missing = append(r.Missing, manifest.WantPack{Name: w.Name, Size: w.Size, Disk: w.Disk, Reason: reason})
 		}
@@ -83,55 +89,6 @@ func (j *job) account() (s signedReceipt, err error) {
 		s.Signature, err = j.signer.Sign(s.Body)
 	}
 	return s, err
-}
-
-// set is the disk set that was read, if it was one.
-func (j *job) set() (set manifest.ID) {
-	for i, t := range j.trees {
-		if t.label == nil || i > 0 && t.label.Set != set {
-			return ""
-		}
-		set = t.label.Set
-	}
-	return set
-}
-
-// arrived are the numbers of the disks that were read, ascending. One that went away meanwhile is none: what it has may yet come, and its machine must
-// not take it for lost.
-func (j *job) arrived() []int {
-	return numbers(slices.DeleteFunc(slices.Clone(j.trees), func(t *tree) bool { return t.left() != nil }))
-}
-
-// numbers are those of disks, ascending.
-func numbers(trees []*tree) (all []int) {
-	for _, t := range trees {
-		all = append(all, t.label.Disk)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// notHere are the numbers of the disks of the set that were not read; none when the sources are not of one set.
-func (j *job) notHere() (away []int) {
-	set, disks := j.set(), 0
-	if set == "" {
-		return nil
-	}
-	for _, l := range j.links {
-		if l.Manifest.Set == set {
-			disks = max(disks, l.Manifest.Disks)
-		}
-	}
-	for _, t := range j.trees {
-		disks = max(disks, t.label.Disks)
-	}
-	here := numbers(j.trees)
-	for n := 1; n <= disks; n++ {
-		if !slices.Contains(here, n) {
-			away = append(away, n)
-		}
-	}
-	return away
 }
 
 // mend marks the damage to packs that the vault has all the same.

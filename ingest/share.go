@@ -31,12 +31,14 @@ type share struct {
 	board  *claims.Board
 	run    string // before all keys of this run
 	mine   []*tree
+	media  []medium // mine
 	slices []*slice
 	here   map[string]*claims.Claim // by key
 	parity *rebuilder               // once it was needed
+	strays map[int64][]stray        // too
 	end    *verdict                 // once it is there
 
-	received  map[*tree]bool // whose custody logs were seen to
+	received  map[string]bool // whether each custody log was seen to, by key
 	fetched   bool
 	committed bool
 }
@@ -60,10 +62,10 @@ func (in *importer) shared(ctx context.Context, r *Report) error {
 		}
 	}
 	for _, id := range turned(in.machines()) {
-		s := &share{board: in.opts.Claims, received: map[*tree]bool{}, here: map[string]*claims.Claim{}}
+		s := &share{board: in.opts.Claims, received: map[string]bool{}, here: map[string]*claims.Claim{}}
 		if done, err := s.begin(ctx, in, id); err != nil {
 			over(id, done, err)
-		} else {
+		} else if s.job != nil {
 			open = append(open, s)
 		}
 	}
@@ -121,7 +123,7 @@ func (s *share) begin(ctx context.Context, in *importer, id manifest.ID) (done *
 	if s.job, err = in.begin(ctx, id); s.job == nil {
 		return nil, err
 	}
-	s.mine = s.trees
+	s.mine, s.media = s.trees, s.job.media
 	if err == nil {
 		err = s.plan(ctx)
 	}
@@ -208,15 +210,16 @@ func (s *share) round(ctx context.Context) (done bool, err error) {
 
 // receiveAll brings the custody logs of the disks into the vault.
 func (s *share) receiveAll(ctx context.Context) (bool, error) {
-	for _, t := range s.mine {
-		if s.received[t] || t.label == nil || t.label.Machine != s.machine.Machine || t.left() != nil {
+	for _, m := range s.media {
+		key := fmt.Sprintf("received-%s-%d-%.16s", m.label.Set, m.label.Disk, manifest.Sum([]byte(s.keyOf(m.tree))))
+		if s.received[key] || m.tree.left() != nil {
 			continue
 		}
-		done, err := s.once(ctx, "received-"+s.keyOf(t), func(ctx context.Context) ([]byte, error) { return nil, s.receiveDisk(ctx, t) })
+		done, err := s.once(ctx, key, func(ctx context.Context) ([]byte, error) { return nil, s.receiveDisk(ctx, m) })
 		if err != nil {
 			return false, err
 		}
-		s.received[t] = done
+		s.received[key] = done
 	}
 	return true, nil // what another is at is looked at again in the next round, and waited for in the end
 }

@@ -162,7 +162,7 @@ func (s *share) piece(ctx context.Context, sl *slice, prefix string, work func(c
 // refresh asks the vault for the packs of a slice that somebody else began.
 func (s *share) refresh(ctx context.Context, sl *slice) error {
 	var there []*want
-	todo := slices.DeleteFunc(slices.Clone(sl.wants), func(w *want) bool { return w.state != missing || w.stuck })
+	todo := slices.DeleteFunc(slices.Clone(sl.wants), func(w *want) bool { return w.state != missing || w.stuck || s.lay(w) })
 	if len(todo) == 0 {
 		return nil
 	}
@@ -188,14 +188,30 @@ func (s *share) skip(wants []*want) {
 	}
 }
 
-// lookAgain asks the vault what it has, whatever is said of it.
-func (s *share) lookAgain(ctx context.Context) error {
+// lay tells whether a pack lay in the vault before anybody found it good, because a carrier filled that.
+func (s *share) lay(w *want) bool {
+	return slices.ContainsFunc(w.trees, func(t *tree) bool { return t.inPlace })
+}
+
+// inVault asks the vault which packs it has, whatever is said of it.
+func (s *share) inVault(ctx context.Context) (map[*want]bool, error) {
 	there := map[*want]bool{}
 	sorted := slices.SortedFunc(slices.Values(s.wants), func(a, b *want) int { return slices.Compare(a.Name[:], b.Name[:]) })
 	err := lookUp(ctx, s.vault, s.machine.Machine, sorted, func(w *want, size int64) { there[w] = size == w.Size })
 	if err != nil {
-		return fmt.Errorf("looking for packs in the vault: %w", err)
+		return nil, fmt.Errorf("looking for packs in the vault: %w", err)
 	}
+	return there, nil
+}
+
+// lookAgain finds out what lacks, when all have fetched what they could.
+func (s *share) lookAgain(ctx context.Context) error {
+	if s.job.here() != nil { // the vault alone doesn't tell
+		_, err := s.gather(ctx)
+		s.trees, s.job.media = s.mine, s.media
+		return err
+	}
+	there, err := s.inVault(ctx)
 	for _, w := range s.wants {
 		switch {
 		case !there[w]:
@@ -204,7 +220,7 @@ func (s *share) lookAgain(ctx context.Context) error {
 			w.state = present
 		}
 	}
-	return nil
+	return err
 }
 
 // againStep tries to get what still lacks, when all have fetched what they could: from copies that only this worker has, and from parity. It
@@ -235,6 +251,14 @@ func (s *share) mendSlice(ctx context.Context, sl *slice) (err error) {
 			}
 		}
 	}
+	if s.strays == nil {
+		if s.strays, err = s.allStrays(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.fetchStrays(ctx, s.lacking(sl.wants), s.strays); err != nil {
+		return err
+	}
 	bad := slices.DeleteFunc(slices.Clone(sl.wants), func(w *want) bool { return !s.lacks(w) })
 	if len(bad) == 0 {
 		return nil
@@ -253,6 +277,7 @@ type outcome struct {
 	State   state           `json:"state"`
 	From    string          `json:"from,omitempty"` // the tree's key
 	Damaged bool            `json:"damaged,omitempty"`
+	Spoiled bool            `json:"spoiled,omitempty"`
 }
 
 // lateState is what became of a pack that came into the vault while somebody worked on its slice who could not say so any more.
@@ -267,7 +292,7 @@ func lateState(prefix string) state {
 func (s *share) outcome(wants []*want, had map[manifest.Digest]bool, late state) []byte {
 	var all []outcome
 	for _, w := range wants {
-		o := outcome{Name: w.Name, State: w.state, Damaged: w.damaged}
+		o := outcome{Name: w.Name, State: w.state, Damaged: w.damaged, Spoiled: w.spoiled}
 		if o.State == present && !had[w.Name] {
 			o.State = late
 		}

@@ -2,10 +2,8 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -19,8 +17,11 @@ type tree struct {
 	Source
 	vault    *manifest.Vault
 	label    *disk.Label // nil for a tree that is no disk
+	last     *disk.Label // the one at the root, even if that is all there is of the disk
+	doubt    error       // what could not be read of who it is
 	machines []manifest.ID
 	key      string // by which the other workers know it, of one that this one doesn't have
+	inPlace  bool   // it is the vault itself
 
 	mu   sync.Mutex
 	gone error // why the source gives nothing any more; guarded by mu
@@ -82,25 +83,14 @@ func openTree(ctx context.Context, s Source) (*tree, error) {
 	if t.vault, err = manifest.OpenVault(ctx, s); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	b, err := manifest.ReadObject(ctx, s, disk.LabelName, 64<<10)
-	switch {
-	case err == nil:
-		label, err := disk.ParseLabel(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.Name, err)
-		}
-		if label.Vault != t.vault.Vault {
-			return nil, fmt.Errorf("%s: %w: its label names vault %s, its waybill.json %s", s.Name, manifest.ErrFormat, label.Vault, t.vault.Vault)
-		}
-		t.label = &label
-	case !errors.Is(err, fs.ErrNotExist):
+	if err := t.openLabel(ctx); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	if t.machines, err = manifest.Machines(ctx, s); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	if t.label != nil && !slices.Contains(t.machines, t.label.Machine) {
-		t.machines = append(t.machines, t.label.Machine)
+	if t.last != nil && !slices.Contains(t.machines, t.last.Machine) {
+		t.machines = append(t.machines, t.last.Machine)
 	}
 	return t, nil
 }

@@ -25,31 +25,28 @@ type verdict struct {
 
 // A diskSeen is a tree that one of the workers read.
 type diskSeen struct {
-	Key   string
-	Label []byte // nil for a tree that is no disk
+	Key    string
+	Labels [][]byte // of the disks whose files it has; none for a tree that is no disk
 }
 
 // see writes down a tree.
-func (s *share) see(t *tree) (b []byte, err error) {
+func (s *share) see(t *tree) ([]byte, error) {
 	d := diskSeen{Key: s.keyOf(t)}
-	if t.label != nil {
-		if d.Label, err = t.label.Encode(); err != nil {
+	for _, m := range s.media {
+		if m.tree != t {
+			continue
+		}
+		l, err := m.label.Encode()
+		if err != nil {
 			return nil, err
 		}
+		d.Labels = append(d.Labels, l)
 	}
 	return json.Marshal(d)
 }
 
 // conclude puts together what all workers did, with the disks' custody logs and the receipt. The truth of what is there it has from the vault.
 func (s *share) conclude(ctx context.Context) ([]byte, error) {
-	if err := s.lookAgain(ctx); err != nil {
-		return nil, err
-	}
-	for _, w := range s.wants {
-		if w.state != missing {
-			w.state, w.from = present, nil
-		}
-	}
 	disks, err := s.gather(ctx)
 	if err != nil {
 		return nil, err
@@ -76,8 +73,17 @@ type record struct {
 	text []byte
 }
 
-// gather takes over what the workers wrote down.
+// gather takes over what the workers wrote down, as far as the vault has it. What lay there before, in a carrier's container, is good when one of them found it so.
 func (s *share) gather(ctx context.Context) (disks []diskSeen, err error) {
+	there, err := s.inVault(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range s.wants {
+		if w.state, w.from = present, nil; !there[w] || s.lay(w) {
+			w.state = missing
+		}
+	}
 	records, err := s.records(ctx)
 	if err != nil {
 		return nil, err
@@ -95,7 +101,9 @@ func (s *share) gather(ctx context.Context) (disks []diskSeen, err error) {
 	s.adopt(disks)
 	wants := map[manifest.Digest]*want{}
 	for _, w := range s.wants {
-		wants[w.Name] = w
+		if there[w] {
+			wants[w.Name] = w
+		}
 	}
 	for _, r := range records {
 		switch {
@@ -159,8 +167,12 @@ func (s *share) takeOver(wants map[manifest.Digest]*want, r *record) {
 			continue
 		}
 		w.damaged = w.damaged || o.Damaged
-		if w.state == present && (o.State == imported || o.State == rebuilt) {
-			w.state, w.from = o.State, s.treeOf(w, o.From)
+		switch {
+		case o.State == missing:
+			w.spoiled = w.spoiled || o.Spoiled
+			w.stuck = w.stuck || o.Spoiled
+		case w.state == missing || w.state == present:
+			w.state, w.from, w.spoiled = o.State, s.treeOf(w, o.From), false
 		}
 	}
 }
@@ -185,7 +197,7 @@ func (s *share) guess(r *record) {
 // treeOf is the tree that a pack came from; where that isn't known, the disk that it was written to.
 func (s *share) treeOf(w *want, key string) *tree {
 	for _, t := range s.trees {
-		if s.keyOf(t) == key || key == "" && t.carries(w) {
+		if s.keyOf(t) == key || key == "" && s.carries(t, w) {
 			return t
 		}
 	}
@@ -194,21 +206,24 @@ func (s *share) treeOf(w *want, key string) *tree {
 
 // adopt puts the disks that other workers have beside this one's.
 func (s *share) adopt(disks []diskSeen) {
-	s.trees = slices.Clone(s.mine)
+	s.trees, s.job.media = slices.Clone(s.mine), slices.Clone(s.media)
 	for _, d := range disks {
 		if slices.ContainsFunc(s.mine, func(t *tree) bool { return s.keyOf(t) == d.Key }) {
 			continue
 		}
 		t := &tree{Source: Source{Name: "another worker's"}, vault: s.doc, key: d.Key}
-		if d.Label != nil {
-			l, err := disk.ParseLabel(d.Label)
+		s.trees = append(s.trees, t)
+		for _, text := range d.Labels {
+			l, err := disk.ParseLabel(text)
 			if err != nil {
 				s.warn("on the board: %v", err)
 				continue
 			}
-			t.label = &l
+			s.job.media = append(s.job.media, medium{t, l})
+			if len(d.Labels) == 1 {
+				t.label = &l
+			}
 		}
-		s.trees = append(s.trees, t)
 	}
 }
 
@@ -216,18 +231,18 @@ func (s *share) adopt(disks []diskSeen) {
 // long they were: what it added is not added again.
 func (s *share) openLogs(ctx context.Context) error {
 	s.custody = nil
-	for _, t := range s.trees {
-		if t.label == nil || t.label.Machine != s.machine.Machine || t.left() != nil {
+	for _, m := range s.job.media {
+		if m.tree.left() != nil {
 			continue
 		}
-		c := s.custodyOf(t)
-		if err := s.readLog(ctx, c); err != nil && len(manifest.CustodyErrors(err)) == 0 {
+		if err := s.readLog(ctx, s.custodyOf(m)); err != nil && len(manifest.CustodyErrors(err)) == 0 {
 			return err
 		}
 	}
 	lengths := map[string]int{}
+	key := func(c *custody) string { return fmt.Sprintf("%s-%d", c.label.Set, c.label.Disk) }
 	for _, c := range s.custody {
-		lengths[s.keyOf(c.tree)] = len(c.log)
+		lengths[key(c)] = len(c.log)
 	}
 	note, err := json.Marshal(lengths)
 	if err == nil {
@@ -237,7 +252,7 @@ func (s *share) openLogs(ctx context.Context) error {
 		err = json.Unmarshal(note, &lengths)
 	}
 	for _, c := range s.custody {
-		c.old = lengths[s.keyOf(c.tree)]
+		c.old = lengths[key(c)]
 	}
 	return err
 }
@@ -281,10 +296,8 @@ func (s *share) finish(ctx context.Context) error {
 	if err := s.settle(ctx, s.end.signedReceipt); err != nil {
 		return err
 	}
-	for _, t := range s.mine {
-		if t.label != nil && t.label.Machine == s.machine.Machine {
-			s.giveBack(ctx, t)
-		}
+	for _, m := range s.media {
+		s.giveBack(ctx, m)
 	}
 	return ctx.Err()
 }

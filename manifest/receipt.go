@@ -45,13 +45,14 @@ type WantPack struct {
 	Name   Digest `json:"sha256"`
 	Size   int64  `json:"size"`
 	Disk   int    `json:"disk,omitempty"` // that should carry it
-	Reason string `json:"reason"`         // Absent or DamagedPack
+	Reason string `json:"reason"`         // Absent, DamagedPack or Spoiled
 }
 
 // Why a pack is missing.
 const (
 	Absent      = "absent"  // it was nowhere
 	DamagedPack = "damaged" // what was there under its name was something else
+	Spoiled     = "spoiled" // and that is in the vault itself, and can't be taken away
 )
 
 const (
@@ -118,7 +119,7 @@ func (r *Receipt) check() error {
 		switch {
 		case i > 0 && bytes.Compare(r.Missing[i-1].Name[:], w.Name[:]) >= 0,
 			w.Size < 1 || w.Size > maxPack || w.Disk < 0 || w.Disk > maxDisks,
-			w.Reason != Absent && w.Reason != DamagedPack:
+			w.Reason != Absent && w.Reason != DamagedPack && w.Reason != Spoiled:
 			return bad("missing pack " + w.Name.String())
 		}
 	}

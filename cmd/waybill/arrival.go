@@ -41,6 +41,7 @@ func (r *reading) arrivals(ctx context.Context) ([]heal.Arrival, error) {
 		}
 		for _, p := range wants.Now {
 			wanted[p.Name] = true
+			delete(there, p.Name) // something else may lie under its name
 		}
 	}
 	if vaults == 0 {
@@ -51,8 +52,9 @@ func (r *reading) arrivals(ctx context.Context) ([]heal.Arrival, error) {
 
 // vault is the tree's document when it is a vault, nil when it is a disk or what a machine keeps.
 func (t tree) vault(ctx context.Context) (*manifest.Vault, error) {
-	if _, err := t.Size(ctx, disk.LabelName); err == nil {
-		return nil, nil
+	_, err := t.Size(ctx, manifest.ReceiptKeyName)
+	if _, lerr := t.Size(ctx, disk.LabelName); err != nil && lerr == nil {
+		return nil, nil // but a vault into which a carrier put disks has a label as well
 	}
 	v, err := manifest.OpenVault(ctx, t)
 	if errors.Is(err, fs.ErrNotExist) {

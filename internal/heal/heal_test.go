@@ -175,6 +175,29 @@ func TestWantsWaitForParity(t *testing.T) {
 	}
 }
 
+// What a carrier put into the vault in a pack's place is there, and yet the pack is wanted, until a later receipt says otherwise.
+func TestWantsSpoiled(t *testing.T) {
+	signer, err := manifest.NewSigner()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &domain.Domain{Machine: &manifest.Machine{Vault: vaultID, Machine: machineID}, Chain: seeded()}
+	vault := objects{}
+	vault.put(1, 2, 3, 4, 5, 6)
+	for i := range d.Chain.Links {
+		d.Chain.Links[i].Manifest.Sequence = i + 1
+	}
+	covers := []manifest.Covered{{Sequence: 1, Digest: manifest.Digest{1}}}
+	vault.receipt(t, signer, manifest.Receipt{Set: setA, Arrived: []int{1}, Manifests: covers, Missing: miss(manifest.Spoiled, 1, 2)})
+	if l, err := Wants(t.Context(), vault, d, signer.Public()); err != nil || len(l.Now) != 1 || l.Now[0].Name != (manifest.Digest{2}) {
+		t.Errorf("spoiled: %+v, %v", l, err)
+	}
+	vault.receipt(t, signer, manifest.Receipt{Set: setA, Arrived: []int{1}, Manifests: covers})
+	if l, err := Wants(t.Context(), vault, d, signer.Public()); err != nil || len(l.Now) != 0 {
+		t.Errorf("replaced: %+v, %v", l, err)
+	}
+}
+
 // A receipt that is no receipt asks for nothing, and hides nothing that others ask for.
 func TestWantsOfBadReceipts(t *testing.T) {
 	signer, err := manifest.NewSigner()

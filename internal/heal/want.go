@@ -66,6 +66,12 @@ func WantsOf(ctx context.Context, vault manifest.Reader, m *manifest.Machine, ch
 	if err != nil {
 		return List{}, err
 	}
+	for _, name := range spoiled(receipts, chain) {
+		if p, ok := wanted[name]; ok && !slices.ContainsFunc(all, func(a manifest.Pack) bool { return a.Name == name }) {
+			all = append(all, p)
+		}
+	}
+	sortByName(all)
 	return sortOut(all, places, parityAway(chain, disks, arrived)), nil
 }
 
@@ -128,8 +134,36 @@ func named(r *manifest.Receipt, places map[manifest.Digest]place, disks map[carr
 		}
 		arrived := r.Set == p.at.set && slices.Contains(r.Arrived, p.at.disk)
 		inPart := r.Set == "" && missing[p.at] < disks[p.at]
-		if w.Reason == manifest.DamagedPack || p.at.disk == 0 || arrived || inPart {
+		if w.Reason == manifest.DamagedPack || w.Reason == manifest.Spoiled || p.at.disk == 0 || arrived || inPart {
 			names = append(names, w.Name)
+		}
+	}
+	return names
+}
+
+// spoiled are the packs in whose place the vault has something else, by the last receipt that is about their commits.
+func spoiled(receipts []*manifest.Receipt, c *manifest.Chain) (names []manifest.Digest) {
+	last := map[int]*manifest.Receipt{}
+	for _, r := range receipts {
+		for _, m := range r.Manifests {
+			if have := last[m.Sequence]; have == nil || !r.Time.Before(have.Time) {
+				last[m.Sequence] = r
+			}
+		}
+	}
+	for _, link := range c.Links {
+		r := last[link.Manifest.Sequence]
+		if r == nil {
+			continue
+		}
+		bad := map[manifest.Digest]bool{}
+		for _, w := range r.Missing {
+			bad[w.Name] = w.Reason == manifest.Spoiled
+		}
+		for _, p := range link.Manifest.Packs {
+			if bad[p.Name] {
+				names = append(names, p.Name)
+			}
 		}
 	}
 	return names

@@ -52,20 +52,21 @@ const DefaultPatience = 5 * time.Minute
 
 // A Store is a vault.Store in a container. It is safe for concurrent use.
 type Store struct {
-	address   Address
-	container *container.Client
-	opts      Options
-	line      line
-	blocks    *blockPool                 // nil when the credential can only create: then every object is one request
-	first     time.Duration              // to wait before the second try
-	single    int64                      // singleSize
-	denied    func(now time.Time) string // why the credential may be refused
-	idle      func()                     // closes connections
+	address    Address
+	credential Credential
+	container  *container.Client
+	opts       Options
+	line       line
+	blocks     *blockPool                 // nil when the credential can only create: then every object is one request
+	first      time.Duration              // to wait before the second try
+	single     int64                      // singleSize
+	denied     func(now time.Time) string // why the credential may be refused
+	idle       func()                     // closes connections
 }
 
 // Open returns the store at an address. It asks nothing of the service: whether there is such a container, the first call tells.
 func Open(a Address, c Credential, o Options) (*Store, error) {
-	s := &Store{address: a, opts: o, first: firstWait, single: singleSize, denied: c.why, idle: func() {}}
+	s := &Store{address: a, credential: c, opts: o, first: firstWait, single: singleSize, denied: c.why, idle: func() {}}
 	if s.opts.Patience == 0 {
 		s.opts.Patience = DefaultPatience
 	}

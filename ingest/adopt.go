@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"waybill/manifest"
+)
+
+// A Level says how much of a pack is read to find it good, where its store has a checksum of it, as carriers set: Content-MD5, which the signed manifest
+// has, too.
+type Level int
+
+// The levels.
+const (
+	Auto       Level = iota // where size and checksum are right it is not read; where there is none, or another, it is
+	Full                    // every byte is read, be it copied or not
+	Properties              // nothing is read just to find out: size and checksum decide, and where there is no checksum, the size
+)
+
+// here is the tree that is the vault itself, nil when none is.
+func (j *job) here() *tree {
+	for _, t := range j.trees {
+		if t.inPlace {
+			return t
+		}
+	}
+	return nil
+}
+
+// A judgement is whether a pack is good, as far as can be told without reading it.
+type judgement int
+
+const (
+	unknown judgement = iota
+	sound
+	unsound
+)
+
+// judge tells by what a tree's store knows of a pack, whose size is right, whether it is good.
+func (j *job) judge(w *want, t *tree) judgement {
+	sum := w.sums[t]
+	switch {
+	case j.opts.Read == Full:
+		return unknown
+	case string(sum) == string(w.MD5[:]):
+		return sound
+	case j.opts.Read == Auto:
+		return unknown
+	case len(sum) > 0:
+		return unsound
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unsummed++
+	return sound
+}
+
+// check finds out whether a tree's pack is good, and returns what is wrong with it.
+func (j *job) check(ctx context.Context, w *want, t *tree) error {
+	switch j.judge(w, t) {
+	case sound:
+		j.opts.Progress.Bytes.Add(w.Size)
+		return nil
+	case unsound:
+		return fmt.Errorf("%w: its Content-MD5 is %x, not %x", manifest.ErrFormat, w.sums[t], w.MD5)
+	}
+	return newBody(ctx, t.Source, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes).drain(make([]byte, t.piece()))
+}
+
+// adopt makes a pack the vault's that lies there already, and is good.
+func (j *job) adopt(ctx context.Context, w *want, t *tree) (bad, err error) {
+	if bad = j.check(ctx, w, t); bad == nil {
+		w.state = adopted
+		return nil, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	w.stuck, w.spoiled = true, !unreadable(bad)
+	return bad, nil
+}
+
+// bring gets a pack from a tree into the vault.
+func (j *job) bring(ctx context.Context, w *want, t *tree) (bad, err error) {
+	if t.inPlace {
+		return j.adopt(ctx, w, t)
+	}
+	if !w.stuck {
+		if done, bad, err := j.copyAcross(ctx, w, t); done {
+			return bad, err
+		}
+	}
+	return j.store(ctx, w, t.Source, imported)
+}
+
+// replaces tells whether what lies under a pack's name in the vault and is something else may be taken away: only where a carrier put it there.
+func (j *job) replaces() bool {
+	_, ok := j.vault.(remover)
+	return ok && j.here() != nil && !j.keeps.Load()
+}
+
+type remover interface {
+	Remove(ctx context.Context, name string) error
+}
+
+// replace stores a pack in the place of something else. That is taken away only after the pack was read whole, and found good.
+func (j *job) replace(ctx context.Context, w *want, s Source, as state) (bad, err error) {
+	b := newBody(ctx, s, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
+	if bad := b.drain(make([]byte, 1<<20)); bad != nil {
+		return bad, ctx.Err()
+	}
+	if err := j.vault.(remover).Remove(ctx, b.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if !j.keeps.Swap(true) {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.warn("what lies damaged in the vault could be replaced, but not taken away, so the machine must send it again: %v", err)
+		}
+		return nil, ctx.Err()
+	}
+	w.stuck, w.spoiled = false, false
+	return j.store(ctx, w, s, as)
+}
+
+// settled tells which packs of the machine's commits were found good before, by the vault's own receipts.
+type settled map[int][]*manifest.Receipt
+
+// readSettled reads the vault's receipts for the machine. One that is damaged, or not the vault's, settles nothing.
+func (j *job) readSettled(ctx context.Context) (settled, error) {
+	by := settled{}
+	err := j.vault.List(ctx, manifest.ReceiptsPrefix(j.machine.Machine), func(name string, _ int64) error {
+		if !strings.HasSuffix(name, ".json") {
+			return nil
+		}
+		r, err := j.readReceipt(ctx, name)
+		if err != nil && unreadable(err) {
+			return err
+		}
+		if err == nil {
+			for _, m := range r.Manifests {
+				by[m.Sequence] = append(by[m.Sequence], r)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the vault's receipts: %w", err)
+	}
+	return by, nil
+}
+
+func (j *job) readReceipt(ctx context.Context, name string) (*manifest.Receipt, error) {
+	b, err := manifest.ReadObject(ctx, j.vault, name, manifest.MaxReceipt)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := manifest.ReadObject(ctx, j.vault, manifest.ReceiptSignatureName(j.machine.Machine, manifest.Sum(b)), 64<<10)
+	if err == nil {
+		err = manifest.Verify(j.doc.ReceiptKey, b, sig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return manifest.ParseReceipt(b)
+}
+
+// has tells whether a receipt calls a pack good.
+func (s settled) has(w *want) bool {
+	return slices.ContainsFunc(s[w.commit], func(r *manifest.Receipt) bool {
+		_, missing := slices.BinarySearchFunc(r.Missing, w.Name, func(m manifest.WantPack, d manifest.Digest) int { return slices.Compare(m.Name[:], d[:]) })
+		return !missing
+	})
+}
