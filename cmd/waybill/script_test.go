@@ -62,6 +62,7 @@ func (s stopping) Run() int {
 //	line sent MIB               waits until so much was sent over it since it was made or counted
 //	line count MIB              fails when more than that was sent since; and counts anew
 //	thief STATE                 tries to open what is in a machine's vault with all that its state has, and fails when more opens than should
+//	carry DIR ADDRESS           uploads a directory into a container, as a Data Box does
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -89,7 +90,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition is called %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "thief": thief, "container": container, "line": lineTo, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
+			"exits": exits, "thief": thief, "carry": carry, "container": container, "line": lineTo, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
 		},
 	})
 }

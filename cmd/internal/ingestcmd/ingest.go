@@ -26,14 +26,24 @@ import (
 
 // Ingest returns the command that imports disks, under the given name.
 func Ingest(out *cli.Output, secrets *place.Secrets, use string) *cobra.Command {
-	var address, note string
+	var address, note, read string
+	var from []string
 	var sharing sharing
 	cmd := &cobra.Command{
 		Use:   use + " DISK...",
 		Short: "check disks that arrived, and import them into the vault",
 		Long: `Checks disks that arrived, and imports them into the vault: every signature, every link of the chain, every pack against
 its name. It takes no key to do so, and can't read what is in the packs. A DISK is a mounted disk, or any
-directory that a carrier filled with a disk's tree.
+directory that a carrier filled with a disk's tree, or the container that a Data Box was uploaded to, azblob://ACCOUNT/CONTAINER[/PREFIX]. --from
+says the same.
+
+Where that container is the vault's own, nothing is copied: what the carrier put there is verified, and from then on the vault's. From another
+container the service copies by itself, and what it won't copy comes by this host. Run it when the carrier says that the upload is complete:
+what is not there yet counts as missing.
+
+--read says how much is read of packs in containers. With auto, a pack with the size and the Content-MD5 that its signed manifest gives it is good, and all
+others are read; with full all are; with properties none is, and where a blob has no Content-MD5 its size has to do. A checksum tells of what happens on
+the way, not of somebody who can write to the container and says what he likes: full does. Packs that come by this host are always checked in full.
 
 Disks may come in any order, one by one or several at once, again, or after an interruption. Best give all that there are
 at once: a pack that is damaged, or on a disk that was lost, is rebuilt from the parity of all of them together, and of what the vault has. What
@@ -48,21 +58,33 @@ own, where they need to write; in the vault they still only create.`,
 		Example: fmt.Sprintf(`  %[1]s --vault /srv/vault /mnt/disk1
   %[1]s --vault /srv/vault --note "UPS 1Z999AA10123456784" /mnt/disk2 /mnt/disk3
   WAYBILL_VAULT=/srv/vault %[1]s --json /mnt/disk1
-  %[1]s --vault azblob://acme/vault --share azblob://acme/arrived /mnt/disk*`, path(use)),
-		Args: cobra.MinimumNArgs(1),
+  %[1]s --vault azblob://acct/vault --from azblob://acct/vault          a Data Box was uploaded right there
+  %[1]s --vault azblob://acct/vault --from azblob://acct/box --read full
+  %[1]s --vault azblob://acct/vault --share --from azblob://acct/box /mnt/disk*`, path(use)),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, disks []string) error {
+			disks = append(disks, from...)
+			if len(disks) == 0 {
+				return cli.Errorf(cli.Usage, "which disk?").Hinted("give its directory, or with --from the container that it was uploaded to")
+			}
+			level, err := parseLevel(read)
+			if err != nil {
+				return err
+			}
 			if address == "" {
 				address = os.Getenv("WAYBILL_VAULT")
 			}
 			if address == "" {
 				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
 			}
-			return run(cmd.Context(), out, *secrets, address, note, &sharing, disks)
+			return run(cmd.Context(), out, *secrets, address, disks, ingest.Options{Note: note, Read: level}, &sharing)
 		},
 	}
 	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
 	cmd.AddCommand(Reconcile(out, secrets, path(use)))
 	secrets.Line.TierFlag(cmd.Flags())
+	cmd.Flags().StringArrayVar(&from, "from", nil, "import this `DISK`, as an argument would; may be given again")
+	cmd.Flags().StringVar(&read, "read", "auto", "how much is `READ` of what lies in a container: auto, full or properties")
 	cmd.Flags().StringVar(&note, "note", "", "a line of `TEXT` for the disks' custody logs, such as a tracking number")
 	sharing.flags(cmd.Flags())
 	return cmd
@@ -94,8 +116,20 @@ type IngestLine struct {
 	Receipt     string              `json:"receipt"` // its name in the vault
 }
 
-func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, note string, sharing *sharing, disks []string) error {
-	if err := CheckNote(note); err != nil {
+func parseLevel(text string) (ingest.Level, error) {
+	switch text {
+	case "auto":
+		return ingest.Auto, nil
+	case "full":
+		return ingest.Full, nil
+	case "properties":
+		return ingest.Properties, nil
+	}
+	return 0, cli.Errorf(cli.Usage, "--read is auto, full or properties, not %q", text)
+}
+
+func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address string, disks []string, o ingest.Options, sharing *sharing) error {
+	if err := CheckNote(o.Note); err != nil {
 		return err
 	}
 	v, err := place.OpenVault(ctx, address, secrets)
@@ -108,13 +142,19 @@ func run(ctx context.Context, out *cli.Output, secrets place.Secrets, address, n
 		return err
 	}
 	defer done()
+	for i, s := range sources {
+		if place.Same(s.Reader.(place.Store), v) {
+			sources[i].Reader = v // it is the vault itself: ingest tells by that
+			s.Reader.(place.Store).Close()
+		}
+	}
 	warnUnlabelled(ctx, out, sources)
 	warnUnsealed(ctx, out, sources)
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("looking for this host's name: %w", err)
 	}
-	o := ingest.Options{Host: host, Tool: "waybill " + cli.Version(), Now: time.Now, Note: note, Progress: &ingest.Progress{}}
+	o.Host, o.Tool, o.Now, o.Progress = host, "waybill "+cli.Version(), time.Now, &ingest.Progress{}
 	if err := sharing.open(ctx, v, address, secrets, &o); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -22,6 +23,18 @@ type Store interface {
 	vault.Store
 	Path() string // the address, for people
 	Close() error
+}
+
+// Same tells whether two stores are the same place.
+func Same(a, b Store) bool {
+	if Remote(a.Path()) || Remote(b.Path()) {
+		x, xerr := azure.ParseAddress(a.Path())
+		y, yerr := azure.ParseAddress(b.Path())
+		return xerr == nil && yerr == nil && x.Same(y)
+	}
+	x, xerr := os.Stat(a.Path())
+	y, yerr := os.Stat(b.Path())
+	return xerr == nil && yerr == nil && os.SameFile(x, y)
 }
 
 // Remote tells an address that is no path.

@@ -90,6 +90,11 @@ func (a Address) String() string {
 	return text
 }
 
+// Same tells whether two addresses are of the same place, however they are written.
+func (a Address) Same(b Address) bool {
+	return a.containerURL() == b.containerURL() && a.Prefix == b.Prefix
+}
+
 // service is the URL of the account's blob service.
 func (a Address) service() string {
 	if a.Endpoint != "" {
