@@ -112,13 +112,13 @@ func (b bill) dollars() string {
 
 // byFormula is what follows from what is counted and from the sizes of packs, blocks and reads.
 func byFormula() []bill {
-	const tb, seedPack, onlinePack, block, read = 1_000_000_000_000, 512 << 20, 64 << 20, 8 << 20, 1 << 20
+	const tb, seedPack, onlinePack, block, read = 1_000_000_000_000, 512 << 20, 24 << 20, 8 << 20, 1 << 20
 	upTo := func(a, b int64) int64 { return (a + b - 1) / b }
 	seeds, commits, packs := upTo(tb, seedPack), int64(2_000_000), int64(100_000_000)
 	return []bill{
 		{"ingest of 1 TB in 512 MiB packs, each by one Put Blob", seeds + 2, 0, 1},
 		{"the same, each in blocks of 8 MiB", seeds*(seedPack/block+1) + 2, 0, 1},
-		{"first backup of 1 TB over the wire, in 64 MiB packs", upTo(tb, onlinePack) + 2, 0, 1},
+		{"first backup of 1 TB over the wire, in 24 MiB packs", upTo(tb, onlinePack) + 2, 0, 1},
 		{"restoring 1 TB, at most", 0, upTo(tb, 50<<20) * mostReads, 1},
 		{"`verify` of 1 TB, all of it read", 0, upTo(tb, read), 1},
 		{"`verify --list-only` of 100 million packs in 2 million commits", 0, 2*commits + 2000, packs/5000 + 4*1000},
