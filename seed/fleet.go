@@ -314,7 +314,7 @@ func (f *fleet) keep(name string, b []byte) error {
 type target struct {
 	fleet *fleet
 	disk  *disk.Disk
-	file  *durable.File
+	file  disk.File
 	class manifest.Class
 	copy  bytes.Buffer // of a catalogue pack, for the cache
 }

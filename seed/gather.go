@@ -68,7 +68,11 @@ func (f *fleet) examine(paths []string, before int, set manifest.ID) (fresh []st
 		return nil, nil, err
 	}
 	for _, path := range fresh {
-		if err := disk.Usable(path); err != nil {
+		m, err := f.o.medium(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := errors.Join(m.Usable(), m.Close()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -78,22 +82,21 @@ func (f *fleet) examine(paths []string, before int, set manifest.ID) (fresh []st
 
 // gather opens the disks that were begun, and returns the paths of the others.
 func (f *fleet) gather(paths []string) (fresh []string, err error) {
-	var seen []os.FileInfo
+	var seen []string
 	for _, d := range f.disks {
-		if info, err := os.Stat(d.Path()); err == nil {
-			seen = append(seen, info)
-		}
+		seen = append(seen, d.Path())
 	}
 	for _, path := range paths {
-		info, err := os.Stat(path)
+		m, err := f.o.medium(path)
 		if err != nil {
-			return nil, fmt.Errorf("opening a disk: %w", err)
+			return nil, err
 		}
-		if slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(info, other) }) {
+		if among(m.Path(), seen) {
+			m.Close()
 			return nil, fmt.Errorf("%s: %w: it was given twice", path, disk.ErrForeign)
 		}
-		seen = append(seen, info)
-		d, err := disk.Open(path)
+		seen = append(seen, m.Path())
+		d, err := disk.OpenOn(m)
 		if errors.Is(err, disk.ErrNoDisk) {
 			fresh = append(fresh, path)
 			continue
@@ -104,6 +107,14 @@ func (f *fleet) gather(paths []string) (fresh []string, err error) {
 		f.hold(d)
 	}
 	return fresh, nil
+}
+
+// medium opens the medium at a path.
+func (o *Options) medium(path string) (disk.Medium, error) {
+	if o.Medium != nil {
+		return o.Medium(path)
+	}
+	return disk.Directory(path)
 }
 
 // among tells whether a directory is one of others.
@@ -241,8 +252,12 @@ func (f *fleet) roles(fresh []string) (map[string]string, error) {
 	}
 	var all []candidate
 	for _, path := range fresh {
-		free, err := disk.Free(path)
+		m, err := f.o.medium(path)
 		if err != nil {
+			return nil, err
+		}
+		free, err := m.Free()
+		if err = errors.Join(err, m.Close()); err != nil {
 			return nil, err
 		}
 		all = append(all, candidate{path, free >> 20}) // a few blocks make no difference
@@ -263,7 +278,11 @@ func (f *fleet) add(path string, set manifest.ID, role string) error {
 	if f.o.Serial != nil {
 		l.Serial = f.o.Serial(path)
 	}
-	d, err := disk.Create(path, l)
+	m, err := f.o.medium(path)
+	if err != nil {
+		return err
+	}
+	d, err := disk.CreateOn(m, l)
 	if err != nil {
 		return err
 	}

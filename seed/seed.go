@@ -60,10 +60,11 @@ type Ledger interface {
 
 // Options say how to seed. Disks, Domain, Cache and Save are needed.
 type Options struct {
-	Disks  []string       // directories; new ones are begun, those of the interrupted set go on
-	Domain *domain.Domain // read from the cache, the vault, and the disks that have been begun
-	Cache  Cache          // keeps catalogue packs and commits on this machine
-	Ledger Ledger         // nil: only this run itself remembers
+	Disks  []string                               // directories, or what Medium knows; new ones are begun, those of the interrupted set go on
+	Medium func(path string) (disk.Medium, error) // opens what Disks name; nil: directories
+	Domain *domain.Domain                         // read from the cache, the vault, and the disks that have been begun
+	Cache  Cache                                  // keeps catalogue packs and commits on this machine
+	Ledger Ledger                                 // nil: only this run itself remembers
 	Copies map[string][]byte
 	Key    manifest.PublicKey // of the machine, for the disks' README
 	NewSet func() manifest.ID
@@ -193,6 +194,9 @@ func (f *fleet) attempt(ctx context.Context, cfg *save.Config, r *Report) error 
 	run := *cfg
 	run.DataPack, run.Lanes = f.size[manifest.Data], max(1, len(f.data()))
 	for _, d := range f.disks { // those that came later, too
+		if d.Remote() {
+			continue
+		}
 		path, err := filepath.Abs(d.Path())
 		if err != nil {
 			return err
@@ -231,6 +235,9 @@ func (f *fleet) packSizes(cfg *save.Config) map[manifest.Class]int64 {
 			total += free
 		}
 		size = databox.PackSize(total, max(1, len(disks)))
+	}
+	if slices.ContainsFunc(f.data(), (*disk.Disk).Remote) {
+		size = min(size, disk.MaxBlobPack)
 	}
 	return map[manifest.Class]int64{manifest.Data: min(size, pack.MaxPack), manifest.Catalogue: max(cfg.CataPack, 16<<20)}
 }

@@ -38,6 +38,7 @@ type machine struct {
 	writer save.Writer
 	sets   int
 	change func(*seed.Options) // applied to every run
+	medium func(path string) (disk.Medium, error)
 }
 
 func newMachine(t *testing.T) *machine {
@@ -94,7 +95,7 @@ func (m *machine) open(disks ...string) *domain.Domain {
 
 // options are those of a run.
 func (m *machine) options(d *domain.Domain, disks []string, roots ...string) *seed.Options {
-	o := &seed.Options{Disks: disks, Domain: d, Cache: m.cache, Copies: m.copies, Key: m.doc.SigningKey,
+	o := &seed.Options{Disks: disks, Medium: m.medium, Domain: d, Cache: m.cache, Copies: m.copies, Key: m.doc.SigningKey,
 		NewSet: func() manifest.ID {
 			m.sets++
 			return manifest.ID(fmt.Sprintf("0c000000-0000-4000-8000-%012d", m.sets))

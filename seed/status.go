@@ -66,7 +66,7 @@ func Look(ctx context.Context, o *Options) (*Status, error) {
 		first = errors.Join(first, err)
 	}
 	for _, path := range o.Disks {
-		if err := s.here(path, at); err != nil {
+		if err := s.here(o, path, at); err != nil {
 			return nil, err
 		}
 	}
@@ -89,8 +89,12 @@ func (s *Status) point(ctx context.Context, o *Options, link manifest.Link) erro
 }
 
 // here takes in what the label of a disk at hand says.
-func (s *Status) here(path string, at map[int]*DiskStatus) error {
-	d, err := disk.Open(path)
+func (s *Status) here(o *Options, path string, at map[int]*DiskStatus) error {
+	m, err := o.medium(path)
+	if err != nil {
+		return err
+	}
+	d, err := disk.OpenOn(m)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"waybill/cmd/internal/place"
 	"waybill/hwtest"
 	"waybill/internal/cli"
 	"waybill/seed"
@@ -184,6 +185,9 @@ func deviceText(d *hwtest.Device) string {
 
 // serialOf is the serial number of the device that a disk's directory is on, or empty.
 func serialOf(path string) string {
+	if place.Remote(path) {
+		return ""
+	}
 	d, err := hwtest.Identity(path)
 	if err != nil {
 		return ""
@@ -199,7 +203,7 @@ func (a *app) testDisks(ctx context.Context, o *seed.Options, f *seedFlags) erro
 	reports := make([]*hwtest.Report, len(o.Disks))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, path := range o.Disks {
-		if !isNewDisk(path) {
+		if place.Remote(path) || !isNewDisk(path) {
 			continue
 		}
 		g.Go(func() (err error) {

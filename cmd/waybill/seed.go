@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/cmd/internal/place"
 	"waybill/incremental/volumes"
 	"waybill/internal/cli"
 	"waybill/manifest"
@@ -48,7 +49,8 @@ func newSeed(a *app) *cobra.Command {
 		Short: "make the first full backup, on disks that travel",
 		Long: `Makes the first full backup of this machine on one or several disks, which are then shipped to the vault. A DISK is an
 empty directory, most often a mounted disk's, or a Data Box, which is recognised: the backup then goes below the container
-of --container. Several are written at once, and may differ in size and speed.
+of --container. It may be an empty container, azblob://ACCOUNT/CONTAINER[/PREFIX], too, such as a Data Box has behind its blob endpoint: say that with
+?endpoint=https://ACCOUNT.blob.SERIAL.microsoftdatabox.com. Packs are then 64 MiB at most. Several are written at once, and may differ in size and speed.
 
 What is on them is compressed, encrypted and signed; who finds one can't read it. Each also carries what it
 takes, with the vault's passphrase, to restore straight from the disks.
@@ -77,7 +79,7 @@ goes on from them.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or one of an interrupted seed; may be given again")
+	fl.StringArrayVar(&f.to, "to", nil, "write to this `DISK`, an empty directory or container, or one of an interrupted seed; may be given again")
 	fl.BoolVar(&f.resume, "resume", false, "go on with an interrupted seed, and take its selection again when no paths are given")
 	fl.StringVar(&f.packSize, "pack-size", "", "`SIZE` of data packs (default: 512MiB, less on small disks, more when there would be too many)")
 	f.parityFlag(fl)
@@ -110,10 +112,10 @@ func (f *seedFlags) place(name string, vault manifest.ID) (string, error) {
 }
 
 // scheme is the parity within disks: as asked for, else as a disk that was begun has it.
-func (f *seedFlags) scheme() (parity.Scheme, error) {
+func (f *seedFlags) scheme(a *app) (parity.Scheme, error) {
 	text := f.parity
 	for _, path := range f.to {
-		if d, err := disk.Open(path); err == nil {
+		if d, err := a.openDisk(path); err == nil {
 			text = cmp.Or(text, d.Label().Parity)
 			d.Close()
 		}
@@ -147,7 +149,7 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 		return err
 	}
 	defer w.Close()
-	o, err := w.seedOptions(paths, f, v)
+	o, err := w.seedOptions(a, paths, f, v)
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 		return err
 	}
 	err = w.record(r.Result, err)
-	err = errors.Join(err, w.tellVault(ctx, a.out, r.Set, o.Disks))
+	err = errors.Join(err, w.tellVault(ctx, a, r.Set, o.Disks))
 	if err != nil && (ctx.Err() != nil || errors.Is(err, seed.ErrNextDisk) || errors.Is(err, seed.ErrSeeded)) {
 		return err
 	}
@@ -224,24 +226,27 @@ func (a *app) openForSeed(ctx context.Context, f *seedFlags) (*writing, error) {
 		}
 		for i, name := range f.to {
 			root, err := f.place(name, w.state.Secrets.Vault)
+			if err == nil && !f.begun && place.Remote(root) {
+				err = place.Make(ctx, root, a.secrets)
+			}
 			if err != nil {
 				return err
 			}
 			f.to[i] = root
-			d, err := disk.Open(root)
+			d, err := a.openDisk(root)
 			if errors.Is(err, disk.ErrNoDisk) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			w.disks = append(w.disks, tree{d.Dir})
+			w.disks = append(w.disks, tree{d.Medium})
 		}
 		return w.open(ctx, w.disks...)
 	})
 }
 
-func (w *writing) seedOptions(paths []string, f *seedFlags, v volumes.Options) (*seed.Options, error) {
+func (w *writing) seedOptions(a *app, paths []string, f *seedFlags, v volumes.Options) (*seed.Options, error) {
 	saved, err := roots(v.Images, paths)
 	if err != nil {
 		return nil, err
@@ -255,11 +260,14 @@ func (w *writing) seedOptions(paths []string, f *seedFlags, v volumes.Options) (
 			return nil, cli.Errorf(cli.Usage, "--pack-size: %w", err)
 		}
 	}
-	scheme, err := f.scheme()
+	scheme, err := f.scheme(a)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range f.to {
+		if place.Remote(name) {
+			continue
+		}
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return nil, err
@@ -270,7 +278,7 @@ func (w *writing) seedOptions(paths []string, f *seedFlags, v volumes.Options) (
 	if err != nil {
 		return nil, err
 	}
-	return &seed.Options{Disks: f.to, Domain: w.Domain, Cache: w.own, Ledger: w.state.Ledger(), Copies: copies, Key: w.state.Machine.SigningKey,
+	return &seed.Options{Disks: f.to, Medium: a.medium, Domain: w.Domain, Cache: w.own, Ledger: w.state.Ledger(), Copies: copies, Key: w.state.Machine.SigningKey,
 		NewSet: func() manifest.ID { return manifest.ID(uuid.NewString()) }, Save: cfg, Volumes: v,
 		Parity: scheme, ParityDisks: f.parityDisks, Serial: serialOf, Note: f.note}, nil
 }

@@ -51,7 +51,7 @@ func (a *app) seedAgain(ctx context.Context, w *writing, o *seed.Options, f *see
 	for _, c := range h.Commits {
 		err = w.record(c, err)
 	}
-	err = errors.Join(err, w.tellVault(ctx, a.out, r.Set, o.Disks))
+	err = errors.Join(err, w.tellVault(ctx, a, r.Set, o.Disks))
 	if errors.Is(err, seed.ErrNextDisk) {
 		again := "--want"
 		if f.reissue > 0 {

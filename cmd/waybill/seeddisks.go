@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/term"
@@ -23,6 +22,9 @@ import (
 
 // diskRoot is where the tree of a disk goes: the directory itself, or one below a container of a Data Box.
 func diskRoot(name, container string, vault manifest.ID) (string, error) {
+	if place.Remote(name) {
+		return name, nil
+	}
 	p, err := databox.Resolve(name, cmp.Or(container, databox.ContainerFor(vault)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted? A disk is a directory that is there")
@@ -39,6 +41,9 @@ func diskRoot(name, container string, vault manifest.ID) (string, error) {
 
 // begunAt is where the tree of a disk is that a seed of the vault has begun; on a Data Box, in whichever container.
 func begunAt(name string, vault manifest.ID) (string, error) {
+	if place.Remote(name) {
+		return name, nil
+	}
 	places, err := databox.Trees(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted?")
@@ -78,39 +83,39 @@ func (w *writing) openVaultIfThere(ctx context.Context, out *cli.Output) error {
 
 // tellVault brings the vault, if it is in reach, what a seed has committed, and the custody logs of its disks. When it is out of reach by now, that
 // can wait.
-func (w *writing) tellVault(ctx context.Context, out *cli.Output, set manifest.ID, paths []string) error {
+func (w *writing) tellVault(ctx context.Context, a *app, set manifest.ID, paths []string) error {
 	if w.vault == nil {
 		return nil
 	}
-	err := errors.Join(w.publish(ctx), w.copyCustody(ctx, set, paths))
+	err := errors.Join(w.publish(ctx), w.copyCustody(ctx, a, set, paths))
 	if place.OutOfReach(err) {
-		out.Warn("%v; the first backup will tell it of this seed", err)
+		a.out.Warn("%v; the first backup will tell it of this seed", err)
 		return nil
 	}
 	return err
 }
 
 // copyCustody brings the vault the custody logs of the disks, which may be lost on the way.
-func (w *writing) copyCustody(ctx context.Context, set manifest.ID, paths []string) error {
-	return w.eachLog(set, paths, func(d *disk.Disk, n int) error {
+func (w *writing) copyCustody(ctx context.Context, a *app, set manifest.ID, paths []string) error {
+	return w.eachLog(a, set, paths, func(d *disk.Disk, n int) error {
 		_, err := manifest.CopyCustody(ctx, w.vault, d, w.state.Secrets.Machine, set, n, w.state.Machine.SigningKey, w.state.Credentials.ReceiptKey)
 		return err
 	})
 }
 
 // fetchCustody brings disks that have been at the vault what it has noted since, so that what is noted now follows on it.
-func (w *writing) fetchCustody(ctx context.Context, set manifest.ID, paths []string) error {
-	return w.eachLog(set, paths, func(d *disk.Disk, n int) error {
+func (w *writing) fetchCustody(ctx context.Context, a *app, set manifest.ID, paths []string) error {
+	return w.eachLog(a, set, paths, func(d *disk.Disk, n int) error {
 		_, err := manifest.CopyCustody(ctx, d, w.vault, w.state.Secrets.Machine, set, n, w.state.Machine.SigningKey, w.state.Credentials.ReceiptKey)
 		return err
 	})
 }
 
 // eachLog calls do with each disk of the set that can be opened, and its number.
-func (w *writing) eachLog(set manifest.ID, paths []string, do func(*disk.Disk, int) error) error {
+func (w *writing) eachLog(a *app, set manifest.ID, paths []string, do func(*disk.Disk, int) error) error {
 	var errs []error
 	for _, path := range paths {
-		d, err := disk.Open(path)
+		d, err := a.openDisk(path)
 		if err != nil {
 			continue // it failed, or nothing is on it
 		}
@@ -170,7 +175,7 @@ func resolveDisks(names []string, container string, o *seed.Options) (paths []st
 		if err != nil {
 			return nil, err
 		}
-		abs, err := filepath.Abs(root)
+		abs, err := place.Clean(root)
 		if err != nil {
 			return nil, err
 		}

@@ -40,8 +40,8 @@ func (a *app) seedStatus(ctx context.Context, disks []string) error {
 }
 
 // look tells how far the seed is.
-func (w *writing) look(ctx context.Context, f *seedFlags) (*seed.Status, error) {
-	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+func (w *writing) look(ctx context.Context, a *app, f *seedFlags) (*seed.Status, error) {
+	s, err := seed.Look(ctx, &seed.Options{Disks: f.to, Medium: a.medium, Domain: w.Domain})
 	if !errors.Is(err, seed.ErrNothing) {
 		return s, err
 	}
@@ -106,7 +106,7 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		return err
 	}
 	defer w.Close()
-	s, err := w.look(ctx, f)
+	s, err := w.look(ctx, a, f)
 	if err != nil {
 		return err
 	}
@@ -117,13 +117,13 @@ func (a *app) seedSeal(ctx context.Context, f *seedFlags) error {
 		a.out.Warn("disk %d is not here, and has no packs: if it carries the set's parity, what is sealed without it is not covered by it. Seal them together when it is here", n)
 	}
 	f.save.compression = "auto"
-	o, err := w.seedOptions(nil, f, volumes.Options{})
+	o, err := w.seedOptions(a, nil, f, volumes.Options{})
 	if err != nil {
 		return err
 	}
 	o.Again = true
 	if w.vault != nil {
-		if err := w.fetchCustody(ctx, s.Set, o.Disks); err != nil {
+		if err := w.fetchCustody(ctx, a, s.Set, o.Disks); err != nil {
 			a.out.Warn("what the vault has noted of the disks could not be brought to them: %v", err)
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"waybill/internal/machine"
 	"waybill/internal/pack"
 	"waybill/seed"
-	"waybill/seed/disk"
 )
 
 // seedStatusOf tells how far the seed is, also while it runs.
@@ -24,7 +23,7 @@ func (a *app) seedStatusOf(ctx context.Context, f *seedFlags) (*seed.Status, err
 		return nil, err
 	}
 	defer w.Close()
-	return w.look(ctx, f)
+	return w.look(ctx, a, f)
 }
 
 // watchSeed is seedStatusOf beside another run: nothing is locked or written, and what is told is the last checkpoint.
@@ -47,18 +46,18 @@ func (a *app) watchSeed(ctx context.Context, f *seedFlags) (_ *seed.Status, err 
 		if f.to[i], err = f.place(name, s.Secrets.Vault); err != nil {
 			return nil, err
 		}
-		d, err := disk.Open(f.to[i])
+		d, err := a.openDisk(f.to[i])
 		if err != nil {
 			return nil, err
 		}
-		w.disks = append(w.disks, tree{d.Dir})
-		stores = append(stores, d.Dir)
+		w.disks = append(w.disks, tree{d.Medium})
+		stores = append(stores, d.Medium)
 	}
 	w.Domain, err = domain.Open(ctx, stores, s.Machine, domain.Options{Keys: pack.Keys{Machine: s.Secrets.Catalogue}, Dedupe: s.Secrets.DedupeKey()})
 	if err != nil {
 		return nil, fmt.Errorf("reading this machine's chain: %w", err)
 	}
-	status, err := seed.Look(ctx, &seed.Options{Disks: f.to, Domain: w.Domain})
+	status, err := seed.Look(ctx, &seed.Options{Disks: f.to, Medium: a.medium, Domain: w.Domain})
 	if errors.Is(err, seed.ErrNothing) {
 		return nil, cli.Errorf(cli.Busy, "the seed has made no checkpoint yet").Hinted("ask again later: what was finished is kept meanwhile, too")
 	}

@@ -1,4 +1,4 @@
-// Package disk is a travelling medium: a directory in the layout of a vault, with a
+// Package disk is a travelling medium: a directory in the layout of a vault, or a container, with a
 // label that says which disk of which set it is.
 //
 // [Create] begins a disk, [Open] opens one. While it is being filled, packs are streamed
@@ -45,24 +45,30 @@ const Reserve = 64 << 20
 
 // A Disk is an open disk. Its store methods and NewPack are safe for concurrent use; the label is its one filler's.
 type Disk struct {
-	*durable.Dir
+	Medium
 	label Label
 }
 
 // Create begins a disk in an existing directory that holds nothing but, perhaps, what file systems put there themselves;
 // else it fails with ErrForeign. The label's state is set to Filling.
 func Create(path string, label Label) (*Disk, error) {
-	if err := Usable(path); err != nil {
+	m, err := Directory(path)
+	if err != nil {
 		return nil, err
 	}
-	d, err := durable.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("beginning a disk: %w", err)
-	}
+	return CreateOn(m, label)
+}
+
+// CreateOn is Create on a medium, which it closes when it fails.
+func CreateOn(m Medium, label Label) (*Disk, error) {
 	label.State = Filling
-	disk := &Disk{Dir: d}
-	if err := disk.SetLabel(label); err != nil {
-		d.Close()
+	disk := &Disk{Medium: m}
+	err := m.Usable()
+	if err == nil {
+		err = disk.SetLabel(label)
+	}
+	if err != nil {
+		m.Close()
 		return nil, err
 	}
 	return disk, nil
@@ -93,23 +99,34 @@ func ofFileSystem(name string) bool {
 
 // Open opens a disk; ErrNoDisk where there is none, manifest.ErrFormat when its label is damaged.
 func Open(path string) (*Disk, error) {
-	d, err := durable.Open(path)
+	m, err := Directory(path)
 	if err != nil {
-		return nil, fmt.Errorf("opening a disk: %w", err)
+		return nil, err
 	}
-	disk := &Disk{Dir: d}
-	b, err := manifest.ReadObject(context.Background(), d, LabelName, maxLabel)
+	return OpenOn(m)
+}
+
+// OpenOn is Open on a medium, which it closes when it fails.
+func OpenOn(m Medium) (*Disk, error) {
+	disk := &Disk{Medium: m}
+	b, err := manifest.ReadObject(context.Background(), m, LabelName, maxLabel)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("%s has no %s: %w", path, LabelName, ErrNoDisk)
+		err = fmt.Errorf("%s has no %s: %w", m.Path(), LabelName, ErrNoDisk)
 	case err == nil:
 		disk.label, err = ParseLabel(b)
 	}
 	if err != nil {
-		d.Close()
-		return nil, fmt.Errorf("opening the disk at %s: %w", path, err)
+		m.Close()
+		return nil, fmt.Errorf("opening the disk at %s: %w", m.Path(), err)
 	}
 	return disk, nil
+}
+
+// Remote tells whether it is in a container.
+func (d *Disk) Remote() bool {
+	r, ok := d.Medium.(interface{ Remote() bool })
+	return ok && r.Remote()
 }
 
 // Label is the disk's label.
@@ -141,16 +158,6 @@ func (d *Disk) setSealed(l Label) error {
 	return d.SetLabel(l)
 }
 
-// Free is how many bytes the file system of a directory has left.
-func Free(path string) (int64, error) {
-	d, err := durable.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("opening a disk: %w", err)
-	}
-	defer d.Close()
-	return d.Free()
-}
-
 // Room is nil when the disk has room for a pack of size bytes beside the reserve, the packs that are being written, and what is to be
 // kept free; else durable.ErrFull.
 func (d *Disk) Room(size, keep int64) error {
@@ -167,7 +174,7 @@ func (d *Disk) Room(size, keep int64) error {
 // NewPack begins a pack of at most size bytes. That there is room for it is the caller's to ask; a pack of size 0 goes to the reserve, and
 // whether there is enough of that will be seen.
 // The pack is published by committing it under manifest.PackName.
-func (d *Disk) NewPack(size int64) (*durable.File, error) {
+func (d *Disk) NewPack(size int64) (File, error) {
 	if d.label.State == Sealed {
 		return nil, fmt.Errorf("disk %d (%s): %w", d.label.Disk, d.Path(), ErrSealed)
 	}

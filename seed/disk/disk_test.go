@@ -184,7 +184,7 @@ func TestSealOrder(t *testing.T) {
 	f.pack("one")
 	f.commit()
 	var log strings.Builder
-	f.Trace(func(op string) {
+	f.Medium.(*directory).Trace(func(op string) {
 		log.WriteString(regexp.MustCompile(`tmp-[0-9a-f]+`).ReplaceAllString(op, "tmp-x") + "\n")
 	})
 	f.must(f.seal())

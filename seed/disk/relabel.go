@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"waybill/internal/durable"
 	"waybill/manifest"
 	"waybill/seed/disk/parity"
 )
@@ -15,11 +14,11 @@ import (
 // Relabel writes the label of a disk that has lost it. Which one it is, the manifests on it tell, by the packs that are there; of a disk of parity
 // its rows do. It is sealed when it has a whole SHA256SUMS. It fails with ErrNoDisk when nothing tells.
 func Relabel(ctx context.Context, path string, now time.Time) (Label, error) {
-	d, err := durable.Open(path)
+	m, err := Directory(path)
 	if err != nil {
-		return Label{}, fmt.Errorf("opening a disk: %w", err)
+		return Label{}, err
 	}
-	disk := &Disk{Dir: d}
+	disk := &Disk{Medium: m}
 	defer disk.Close()
 	l, err := disk.identify(ctx)
 	if err != nil {

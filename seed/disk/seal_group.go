@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"waybill/internal/durable"
 	"waybill/manifest"
 	"waybill/seed/disk/parity"
 )
@@ -162,7 +161,7 @@ type encoding struct {
 // A shard is a file of it. What is written is hashed.
 type shard struct {
 	disk *sealing
-	file *durable.File
+	file File
 	hash hash.Hash
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"os"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -32,7 +31,7 @@ type reading struct {
 	name   string
 	size   int64
 	member int // its place in the group
-	f      *os.File
+	f      Uncached
 	hash   hash.Hash
 }
 

@@ -530,7 +530,7 @@ func TestSealedDiskOfAGrownSet(t *testing.T) {
 	o := f.options()
 	f.must(Seal(t.Context(), []*Disk{f.Disk}, o))
 	ctx, cancel := context.WithCancel(t.Context())
-	f.Trace(func(op string) {
+	f.Medium.(*directory).Trace(func(op string) {
 		if strings.Contains(op, ReadmeName) {
 			cancel()
 		}
@@ -539,7 +539,7 @@ func TestSealedDiskOfAGrownSet(t *testing.T) {
 	if err := Seal(ctx, []*Disk{f.Disk}, o); !errors.Is(err, context.Canceled) || f.Label().State == Sealed {
 		t.Errorf("%+v, %v", f.Label(), err)
 	}
-	f.Trace(nil)
+	f.Medium.(*directory).Trace(nil)
 	f.must(Seal(t.Context(), []*Disk{f.Disk}, o))
 	s.checkSums(1)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 
@@ -97,7 +96,7 @@ func (s *sealing) hash(ctx context.Context, name string, look func(p []byte, off
 }
 
 // fill fills p from the medium, but for a file's end. It fails with ErrMedium.
-func (s *sealing) fill(ctx context.Context, f *os.File, p []byte) (n int, err error) {
+func (s *sealing) fill(ctx context.Context, f Uncached, p []byte) (n int, err error) {
 	n, err = io.ReadFull(f, p)
 	if s.o.Read != nil {
 		s.o.Read.Add(int64(n))

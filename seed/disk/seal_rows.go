@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -272,7 +271,7 @@ type row struct {
 	*slot
 	enc  *encoding
 	head parity.Head
-	old  []*os.File // the base's shards
+	old  []Uncached // the base's shards
 	dead bool
 	err  error
 }

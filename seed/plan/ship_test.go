@@ -27,7 +27,9 @@ func TestCompare(t *testing.T) {
 		{"a slow vault", func(q *Question) { q.Ingest = 100e6 }, 18.52, 4.971, 6, 6, 372.6, true, false},
 		{"a fast line", func(q *Question) { q.Line.Rate = 10e9 }, 0.463, 2.849, 6, 6, 650.1, false, false},
 		{"at night only", func(q *Question) { q.Line = Line{Rate: 1e9, Hours: line.Hours{From: 20 * 3600, To: 6 * 3600}} }, 4.444, 2.849, 6, 6, 1560, true, false},
-		{"slower by day", func(q *Question) { q.Line = Line{Rate: 1e9, Hours: line.Hours{From: 20 * 3600, To: 6 * 3600}, Busy: 1e9} }, 1.852, 2.849, 6, 6, 160.1, false, false},
+		{"slower by day", func(q *Question) {
+			q.Line = Line{Rate: 1e9, Hours: line.Hours{From: 20 * 3600, To: 6 * 3600}, Busy: 1e9}
+		}, 1.852, 2.849, 6, 6, 160.1, false, false},
 		{"by day is enough", func(q *Question) { q.Line = Line{Hours: line.Hours{From: 20 * 3600, To: 6 * 3600}, Busy: 2e9} }, 1.587, 2.849, 6, 6, 0, false, false},
 		{"no line is known", func(q *Question) { q.Line = Line{} }, 0, 2.849, 6, 6, 650.1, false, false},
 		{"nothing", func(q *Question) { q.Source, q.Stored = 0, 0 }, 0, 2, 1, 1, 0, false, false},

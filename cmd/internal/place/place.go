@@ -121,6 +121,26 @@ func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	return s.Line.limit(v), nil
 }
 
+// Make makes the container of an address if it isn't there.
+func Make(ctx context.Context, address string, s Secrets) error {
+	a, c, err := s.known(ctx, address)
+	if err != nil {
+		return err
+	}
+	store, err := azure.Open(a, c, s.Line.options())
+	if err != nil {
+		return err
+	}
+	there := errors.New("something is there")
+	if err = store.List(ctx, "", func(string, int64) error { return there }); errors.Is(err, azure.ErrNoContainer) {
+		err = azure.Create(ctx, a, c, s.Line.options())
+	}
+	if errors.Is(err, there) {
+		err = nil
+	}
+	return err
+}
+
 // Open opens a vault, a disk, or any tree of that layout. The caller closes it.
 func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {

@@ -80,7 +80,7 @@ func Open(a Address, c Credential, o Options) (*Store, error) {
 	if c.canWrite() {
 		s.blocks = newBlockPool(o.BlockSize, o.Parallel)
 	}
-	client, err := c.client(a, clientOptions(s.opts.Transport))
+	client, err := c.client(a, clientOptions(a, s.opts.Transport))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", a, err)
 	}
@@ -106,8 +106,12 @@ func Create(ctx context.Context, a Address, c Credential, o Options) error {
 }
 
 // clientOptions are those of every client: the SDK tries nothing again by itself.
-func clientOptions(t policy.Transporter) *container.ClientOptions {
-	return &container.ClientOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: -1}, Transport: t}}
+func clientOptions(a Address, t policy.Transporter) *container.ClientOptions {
+	o := &container.ClientOptions{ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: -1}, Transport: t}}
+	if a.dataBox() {
+		o.PerCallPolicies = append(o.PerCallPolicies, speaks(dataBoxVersion))
+	}
+	return o
 }
 
 // Path is the address, for people.
