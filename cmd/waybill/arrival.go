@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 
 	"waybill/internal/catalog"
 	"waybill/internal/cli"
@@ -39,6 +40,7 @@ func (r *reading) arrivals(ctx context.Context) ([]heal.Arrival, error) {
 		if err != nil {
 			return nil, err
 		}
+		maps.DeleteFunc(there, func(d manifest.Digest, _ bool) bool { return wants.Unseen[d] })
 		for _, p := range wants.Now {
 			wanted[p.Name] = true
 			delete(there, p.Name) // something else may lie under its name

@@ -22,6 +22,8 @@ type List struct {
 	Now   []manifest.Pack // to be stored again, ascending by name
 	Later []manifest.Pack // the same, but a disk of parity that has not arrived may still mend them without losing what has changed since
 	Disks []int           // which disks that are, ascending: no commit has packs on them
+
+	Unseen map[manifest.Digest]bool // packs of disks that no receipt calls good: if they are in the vault, a carrier put them there, and nobody has verified them
 }
 
 // Wants is the want list of the machine's vault: packs of the chain that no commit has settled, that the vault has
@@ -38,7 +40,7 @@ func Wants(ctx context.Context, vault manifest.Reader, d *domain.Domain, key man
 func WantsOf(ctx context.Context, vault manifest.Reader, m *manifest.Machine, chain *manifest.Chain, key manifest.PublicKey) (List, error) {
 	receipts, err := readReceipts(ctx, vault, m, key)
 	if err != nil || len(receipts) == 0 {
-		return List{}, err
+		return List{Unseen: unseen(nil, chain)}, err
 	}
 	places := map[manifest.Digest]place{}
 	disks := map[carrier]int{}
@@ -72,7 +74,9 @@ func WantsOf(ctx context.Context, vault manifest.Reader, m *manifest.Machine, ch
 		}
 	}
 	sortByName(all)
-	return sortOut(all, places, parityAway(chain, disks, arrived)), nil
+	l := sortOut(all, places, parityAway(chain, disks, arrived))
+	l.Unseen = unseen(receipts, chain)
+	return l, nil
 }
 
 // parityAway are the disks of each set that carry no packs, so parity, as far as one can tell, and that have not arrived.
@@ -139,6 +143,28 @@ func named(r *manifest.Receipt, places map[manifest.Digest]place, disks map[carr
 		}
 	}
 	return names
+}
+
+// unseen are the packs of disks that no receipt which is about their commits calls good.
+func unseen(receipts []*manifest.Receipt, c *manifest.Chain) map[manifest.Digest]bool {
+	all, missed := map[manifest.Digest]bool{}, map[manifest.Digest]int{} // by how many receipts
+	about := map[int]int{}
+	for _, r := range receipts {
+		for _, m := range r.Manifests {
+			about[m.Sequence]++
+		}
+		for _, w := range r.Missing {
+			missed[w.Name]++
+		}
+	}
+	for _, l := range c.Links {
+		for _, p := range l.Manifest.Packs {
+			if p.Disk != 0 && missed[p.Name] >= about[l.Manifest.Sequence] {
+				all[p.Name] = true
+			}
+		}
+	}
+	return all
 }
 
 // spoiled are the packs in whose place the vault has something else, by the last receipt that is about their commits.
