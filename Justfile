@@ -95,7 +95,7 @@ bench-azure *ARGS: (_apt "restic rclone openssl util-linux") _azurite
     go run ./internal/bench azure {{ ARGS }}
 
 # what the tests call beside Go
-_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs e2fsprogs fdisk zstd ntfs-3g mount openssl qemu-utils rclone wine64 binutils-mingw-w64-x86-64 xfsprogs")
+_tools: (_apt "gcc libc6-dev minisign acl attr btrfs-progs curl e2fsprogs fdisk zstd ntfs-3g mount openssl qemu-utils rclone wine64 binutils-mingw-w64-x86-64 xfsprogs")
 
 # the emulator of Azure Blob Storage, for the tests, as its lockfile says
 _azurite:

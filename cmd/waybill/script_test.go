@@ -63,6 +63,7 @@ func (s stopping) Run() int {
 //	line count MIB              fails when more than that was sent since; and counts anew
 //	thief STATE                 tries to open what is in a machine's vault with all that its state has, and fails when more opens than should
 //	carry DIR ADDRESS           uploads a directory into a container, as a Data Box does
+//	readme HEADING FILE         writes the commands of a page of README.md into a file, but for its settings
 //	member FILE LINE NAME VAR   sets a variable to a member of a JSON line, counted from 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -90,7 +91,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("no condition is called %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "thief": thief, "carry": carry, "container": container, "line": lineTo, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
+			"exits": exits, "thief": thief, "carry": carry, "readme": readme, "container": container, "line": lineTo, "protected": protected, "corrupt": corrupt, "cutoff": cutoff, "member": member, "copytree": copytree, "removeall": removeAll, "waitfor": waitFor, "packof": packOf, "smalldisk": smallDisk, "loopdisk": loopDisk,
 		},
 	})
 }
