@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -432,11 +433,11 @@ func TestAdoptInterrupted(t *testing.T) {
 		t.Fatalf("disk 1 alone: %+v, %v", r.Machines[0], err)
 	}
 	carrier{cloud: c, unsummed: true}.upload(v, 3, 2)
-	for at := 3; ; at += 9 {
+	for at := int64(3); ; at += 9 {
 		ctx, cancel := context.WithCancel(t.Context())
-		n := 0
+		var n atomic.Int64
 		c.forbid = func(*http.Request) bool {
-			if n++; n == at {
+			if n.Add(1) == at {
 				cancel()
 			}
 			return false

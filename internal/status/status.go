@@ -140,7 +140,7 @@ func (m *Machine) count(chain *manifest.Chain, packs map[manifest.Digest]int64, 
 		wanted[p.Name] = true
 	}
 	m.Lost = len(wanted)
-	there := func(d manifest.Digest) bool { _, ok := packs[d]; return ok }
+	there := func(d manifest.Digest) bool { _, ok := packs[d]; return ok && !wants.Unseen[d] && !wanted[d] }
 	for _, a := range heal.Arrivals(chain, there, wanted) {
 		if a.Arrived() {
 			m.Restorable++
