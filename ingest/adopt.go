@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -98,32 +99,42 @@ func (j *job) bring(ctx context.Context, w *want, t *tree) (bad, err error) {
 	return j.store(ctx, w, t.Source, imported)
 }
 
-// replaces tells whether what lies under a pack's name in the vault and is something else may be taken away: only where a carrier put it there.
+// replaces tells whether a pack may be put in the place of something else that lies under its name in the vault: only where a carrier put that there.
 func (j *job) replaces() bool {
-	_, ok := j.vault.(remover)
+	_, ok := j.vault.(replacer)
 	return ok && j.here() != nil && !j.keeps.Load()
 }
 
-type remover interface {
-	Remove(ctx context.Context, name string) error
+// A replacer is a vault that puts an object in the place of another at one blow. What was there stays as long as the new one is not there as a whole, and when
+// its body fails: parts of it may be all that the body can be made from. It fails with fs.ErrPermission where nothing may be replaced.
+type replacer interface {
+	PutOver(ctx context.Context, name string, body io.ReadSeeker) error
 }
 
-// replace stores a pack in the place of something else. That is taken away only after the pack was read whole, and found good.
+// replace stores a pack in the place of something else. Whoever else does the same meanwhile puts the same bytes there.
 func (j *job) replace(ctx context.Context, w *want, s Source, as state) (bad, err error) {
+	if j.keeps.Load() {
+		return nil, nil
+	}
 	b := newBody(ctx, s, j.machine.Machine, w.Pack, &j.opts.Progress.Bytes)
-	if bad := b.drain(make([]byte, 1<<20)); bad != nil {
-		return bad, ctx.Err()
-	}
-	if err := j.vault.(remover).Remove(ctx, b.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		if !j.keeps.Swap(true) {
-			j.mu.Lock()
-			defer j.mu.Unlock()
-			j.warn("what lies damaged in the vault could be replaced, but not taken away, so the machine must send it again: %v", err)
-		}
+	err = j.vault.(replacer).PutOver(ctx, b.name, b)
+	switch {
+	case err == nil:
+		w.state, w.stuck, w.spoiled = as, false, false
+		return nil, nil
+	case ctx.Err() != nil:
 		return nil, ctx.Err()
+	case b.err != nil:
+		return b.err, nil
+	case !errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("replacing %s in the vault: %w", b.name, err)
 	}
-	w.stuck, w.spoiled = false, false
-	return j.store(ctx, w, s, as)
+	if !j.keeps.Swap(true) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.warn("what lies damaged in the vault could be had, but not put in its place, so the machine must send it again: %v", err)
+	}
+	return nil, nil
 }
 
 // settled tells which packs of the machine's commits were found good before, by the vault's own receipts.

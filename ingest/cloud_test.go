@@ -26,6 +26,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
+	"waybill/ingest/vault"
 	"waybill/ingest/vault/azure"
 	"waybill/internal/azurite"
 	"waybill/manifest"
@@ -302,15 +303,17 @@ func TestAdoptLevels(t *testing.T) {
 	}
 }
 
-// What is damaged in the vault's own container is rebuilt and replaced there; where nothing may be taken away it is wanted of the machine.
+// What is damaged in the vault's own container is rebuilt and replaced there; where nothing may be replaced it is wanted of the machine.
 func TestAdoptDamaged(t *testing.T) {
 	for _, may := range []bool{true, false} {
-		t.Run(fmt.Sprint("may remove: ", may), func(t *testing.T) {
+		t.Run(fmt.Sprint("may replace: ", may), func(t *testing.T) {
 			c := newCloud(t, newParityWorld(t))
 			v := c.asVault()
 			c.flip(c.paths(1)[1])
 			carrier{cloud: c}.upload(v, 1, 2, 3)
-			c.forbid = func(r *http.Request) bool { return r.Method == http.MethodDelete && !may }
+			c.forbid = func(r *http.Request) bool {
+				return r.Method == http.MethodDelete || r.Method == http.MethodPut && r.Header.Get("If-None-Match") == "" && !may
+			}
 			for range 2 {
 				r, err := Import(t.Context(), v, []Source{{"the container", v}}, options())
 				m := r.Machines[0]
@@ -456,21 +459,68 @@ func TestAdoptInterrupted(t *testing.T) {
 	c.check(v, 0)
 }
 
-// A directory that a disk's tree was copied into adopts it, too.
-func TestAdoptInDirectory(t *testing.T) {
-	w := newParityWorld(t)
+// Two packs of one group have a bad block each: either is rebuilt from the good blocks of both, which the vault alone has. So nothing is taken away before what
+// comes in its place is there, and what can't be replaced stays.
+func TestAdoptDamagedTogether(t *testing.T) {
+	for name, fails := range map[string]bool{"": false, "the vault fails": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newParityWorld(t)
+			paths := w.paths(1)
+			for i, at := range []int{10, 90_000} {
+				b, err := os.ReadFile(paths[i])
+				w.must(err)
+				b[at] ^= 1
+				w.must(os.WriteFile(paths[i], b, 0o644))
+			}
+			w.disks = w.disks[:2]
+			w.carry()
+			if fails {
+				_, err := Import(t.Context(), broken{w.vault}, []Source{{"the vault", broken{w.vault}}}, options())
+				if !errors.Is(err, errLine) {
+					t.Fatal(err)
+				}
+			}
+			r, err := Import(t.Context(), w.vault, []Source{{"the vault", w.vault}}, options())
+			if err != nil || r.Machines[0].Receipt.Repaired != 2 {
+				t.Fatalf("%+v, %v", r.Machines[0], err)
+			}
+		})
+	}
+}
+
+var errLine = errors.New("the line broke")
+
+// A broken vault breaks off whatever it is given to replace something, after it has read all of it.
+type broken struct{ *vault.Dir }
+
+func (broken) PutOver(_ context.Context, _ string, body io.ReadSeeker) error {
+	if _, err := io.Copy(io.Discard, body); err != nil {
+		return err
+	}
+	return errLine
+}
+
+// carry copies the trees of the disks into the vault.
+func (w *world) carry() {
+	w.t.Helper()
 	for _, d := range w.disks {
-		w.must(d.List(t.Context(), "", func(name string, size int64) error {
+		w.must(d.List(context.Background(), "", func(name string, size int64) error {
 			b := make([]byte, size)
-			if _, err := d.ReadAt(t.Context(), name, b, 0); err != nil && err != io.EOF {
+			if _, err := d.ReadAt(context.Background(), name, b, 0); err != nil && err != io.EOF {
 				return err
 			}
-			if err := w.vault.Put(t.Context(), name, bytes.NewReader(b)); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := w.vault.Put(context.Background(), name, bytes.NewReader(b)); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 			return nil
 		}))
 	}
+}
+
+// A directory that a disk's tree was copied into adopts it, too.
+func TestAdoptInDirectory(t *testing.T) {
+	w := newParityWorld(t)
+	w.carry()
 	r, err := Import(t.Context(), w.vault, []Source{{"the vault", w.vault}}, options())
 	if err != nil || r.Machines[0].Receipt.Verified != 8 || r.Machines[0].Receipt.Present != 8 || !slices.Equal(r.Machines[0].Receipt.Arrived, []int{1, 2, 3}) {
 		t.Fatalf("%+v, %v", r.Machines[0], err)

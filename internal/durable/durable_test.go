@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -177,6 +179,35 @@ func TestReplaceIsRead(t *testing.T) {
 		if n, err := d.ReadAt(t.Context(), "label.json", b, 0); n != len(b) || string(b) != content {
 			t.Errorf("read %q, %v", b[:n], err)
 		}
+	}
+}
+
+// What is replaced stays when the body fails, and nothing else is left.
+func TestPutOver(t *testing.T) {
+	d := open(t, t.TempDir())
+	is := func(want string) {
+		t.Helper()
+		b := make([]byte, 20)
+		if n, err := d.ReadAt(t.Context(), "a/x", b, 0); string(b[:n]) != want {
+			t.Errorf("read %q, %v", b[:n], err)
+		}
+	}
+	for _, content := range []string{"first", "2nd"} {
+		if err := d.PutOver(t.Context(), "a/x", strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		is(content)
+	}
+	bad := errors.New("bad")
+	if err := d.PutOver(t.Context(), "a/x", struct {
+		io.Reader
+		io.Seeker
+	}{io.MultiReader(strings.NewReader("third"), iotest.ErrReader(bad)), nil}); !errors.Is(err, bad) {
+		t.Error(err)
+	}
+	is("2nd")
+	if list, err := os.ReadDir(d.Path()); len(list) != 1 {
+		t.Errorf("%v %v", list, err)
 	}
 }
 

@@ -17,17 +17,40 @@ func (d *Dir) Put(ctx context.Context, name string, body io.ReadSeeker) error {
 	if _, err := d.root.Lstat(name); err == nil { // Commit would find out, at the cost of the copy
 		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
-	f, err := d.Create()
+	f, err := d.write(ctx, name, body)
 	if err != nil {
 		return err
+	}
+	return f.Commit(name)
+}
+
+// PutOver is Put that replaces whatever has the name. Until the whole content is there, and when body fails, that stays. A reader finds the one or the other.
+func (d *Dir) PutOver(ctx context.Context, name string, body io.ReadSeeker) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	f, err := d.write(ctx, name, body)
+	if err != nil {
+		return err
+	}
+	err = f.replace(name)
+	d.open.drop(name)
+	return err
+}
+
+// write writes a file that will have that name.
+func (d *Dir) write(ctx context.Context, name string, body io.Reader) (*File, error) {
+	f, err := d.Create()
+	if err != nil {
+		return nil, err
 	}
 	buf := d.buffers.Get().(*[]byte)
 	defer d.buffers.Put(buf)
 	if _, err := io.CopyBuffer(onlyWriter{f}, untilDone{ctx, body}, *buf); err != nil {
 		f.Abort()
-		return fmt.Errorf("writing %s: %w", name, err)
+		return nil, fmt.Errorf("writing %s: %w", name, err)
 	}
-	return f.Commit(name)
+	return f, nil
 }
 
 // Replace puts b in the place of whatever has the name: the one way to change a file, for labels and

@@ -82,7 +82,7 @@ func (p *put) inBlocks(ctx context.Context, c *content) error {
 		return err
 	}
 	return p.create(ctx, "commit", func(ctx context.Context) error {
-		_, err := p.blob.CommitBlockList(ctx, ids, &blockblob.CommitBlockListOptions{AccessConditions: ifNew, Metadata: p.metadata(), Tier: p.tier(),
+		_, err := p.blob.CommitBlockList(ctx, ids, &blockblob.CommitBlockListOptions{AccessConditions: p.once, Metadata: p.metadata(), Tier: p.tier(),
 			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: p.about.MD5}})
 		return err
 	})

@@ -34,6 +34,7 @@ type put struct {
 	blob   *blockblob.Client
 	about  vault.About
 	marker string
+	once   *blob.AccessConditions // nil for one that replaces
 	// maybe is set once a request that creates the object has failed without an answer: perhaps it was done. When
 	// the object then exists, its marker tells whose it is.
 	maybe bool
@@ -45,16 +46,12 @@ type put struct {
 // What the service gets it compares with a checksum of what was sent. Where the body says its MD5, see vault.Describe, nothing has to be read
 // twice.
 func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker) error {
-	b, err := s.blob(name)
+	p, end, err := s.newPut(ctx, name, body)
 	if err != nil {
 		return err
 	}
-	end, err := s.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("creating %s: %w", name, err)
-	}
 	defer end()
-	p := &put{Store: s, name: name, blob: b, about: vault.Describe(body), marker: rand.Text()}
+	p.once = ifNew
 	c, err := newContent(ctx, body)
 	if err != nil {
 		return fmt.Errorf("creating %s: %w", name, err)
@@ -76,6 +73,42 @@ func (s *Store) Put(ctx context.Context, name string, body io.ReadSeeker) error 
 	return p.verdict(ctx, p.whole(ctx, c))
 }
 
+// PutOver is Put in the place of whatever has the name. Until the whole content is there, and when body fails, that stays. It is no method of a vault's store, and takes a
+// credential that may write; where that is refused, or a policy or the archive keeps what is there, it fails with fs.ErrPermission.
+func (s *Store) PutOver(ctx context.Context, name string, body io.ReadSeeker) error {
+	p, end, err := s.newPut(ctx, name, body)
+	if err != nil {
+		return err
+	}
+	defer end()
+	c, err := newContent(ctx, body)
+	if err != nil {
+		return fmt.Errorf("replacing %s: %w", name, err)
+	}
+	defer c.Close()
+	if c.size > most {
+		return fmt.Errorf("replacing %s: %d bytes are more than the %d of one request", name, c.size, int64(most))
+	}
+	err = p.whole(ctx, c)
+	if known := s.known("replace", name, err); exists(err) && !errors.Is(known, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w", fs.ErrPermission, known)
+	} else {
+		return known
+	}
+}
+
+// newPut begins to send an object. The caller calls end when it was sent.
+func (s *Store) newPut(ctx context.Context, name string, body io.ReadSeeker) (p *put, end func(), err error) {
+	b, err := s.blob(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if end, err = s.begin(ctx); err != nil {
+		return nil, nil, fmt.Errorf("sending %s: %w", name, err)
+	}
+	return &put{Store: s, name: name, blob: b, about: vault.Describe(body), marker: rand.Text()}, end, nil
+}
+
 // whole sends the object as one request.
 func (p *put) whole(ctx context.Context, c *content) error {
 	if p.about.MD5 == nil || c.size == 0 { // nobody would read what is behind nothing
@@ -90,7 +123,7 @@ func (p *put) whole(ctx context.Context, c *content) error {
 		if c, err = c.again(); err != nil {
 			return bodyError{err}
 		}
-		_, err = p.blob.Upload(ctx, c, &blockblob.UploadOptions{AccessConditions: ifNew, Metadata: p.metadata(), Tier: p.tier(),
+		_, err = p.blob.Upload(ctx, c, &blockblob.UploadOptions{AccessConditions: p.once, Metadata: p.metadata(), Tier: p.tier(),
 			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: p.about.MD5}})
 		c.Close()
 		if failure := c.failure(); failure != nil {
