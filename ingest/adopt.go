@@ -46,7 +46,7 @@ const (
 func (j *job) judge(w *want, t *tree) judgement {
 	sum := w.sums[t]
 	switch {
-	case j.opts.Read == Full:
+	case j.opts.Read == Full || w.doubt:
 		return unknown
 	case string(sum) == string(w.MD5[:]):
 		return sound
@@ -179,10 +179,38 @@ func (j *job) readReceipt(ctx context.Context, name string) (*manifest.Receipt, 
 	return manifest.ParseReceipt(b)
 }
 
-// has tells whether a receipt calls a pack good.
+// last are the newest receipts that are about a pack's commit: one, but for those of the same second.
+func (s settled) last(w *want) (last []*manifest.Receipt) {
+	for _, r := range s[w.commit] {
+		if len(last) > 0 && r.Time.After(last[0].Time) {
+			last = nil
+		}
+		if len(last) == 0 || r.Time.Equal(last[0].Time) {
+			last = append(last, r)
+		}
+	}
+	return last
+}
+
+// has tells whether the last word on a pack is that it is good.
 func (s settled) has(w *want) bool {
-	return slices.ContainsFunc(s[w.commit], func(r *manifest.Receipt) bool {
-		_, missing := slices.BinarySearchFunc(r.Missing, w.Name, func(m manifest.WantPack, d manifest.Digest) int { return slices.Compare(m.Name[:], d[:]) })
-		return !missing
+	last := s.last(w)
+	return len(last) > 0 && !slices.ContainsFunc(last, func(r *manifest.Receipt) bool { return missedBy(r, w) != nil })
+}
+
+// spoiled tells whether the last word on a pack is that the vault has something else in its place.
+func (s settled) spoiled(w *want) bool {
+	return slices.ContainsFunc(s.last(w), func(r *manifest.Receipt) bool {
+		m := missedBy(r, w)
+		return m != nil && m.Reason == manifest.Spoiled
 	})
+}
+
+// missedBy is what a receipt says of a pack that it misses; nil when it doesn't.
+func missedBy(r *manifest.Receipt, w *want) *manifest.WantPack {
+	i, ok := slices.BinarySearchFunc(r.Missing, w.Name, func(m manifest.WantPack, d manifest.Digest) int { return slices.Compare(m.Name[:], d[:]) })
+	if !ok {
+		return nil
+	}
+	return &r.Missing[i]
 }

@@ -20,12 +20,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
+	"waybill/ingest/claims"
+	"waybill/ingest/claims/claimstest"
 	"waybill/ingest/vault"
 	"waybill/ingest/vault/azure"
 	"waybill/internal/azurite"
@@ -485,6 +488,77 @@ func TestAdoptDamagedTogether(t *testing.T) {
 				t.Fatalf("%+v, %v", r.Machines[0], err)
 			}
 		})
+	}
+}
+
+// What a later run found spoiled isn't good because an earlier one, which read less, said so.
+func TestAdoptSpoiledLater(t *testing.T) {
+	w := newEmptyWorld(t)
+	w.commit(4, 2000)
+	c := newCloud(t, w)
+	v := c.asVault()
+	p, path := w.pack(1)
+	w.flip(path)
+	carrier{cloud: c, sum: func(_ string, b []byte) []byte {
+		sum := md5.Sum(b)
+		if manifest.Sum(b) != p.Name && len(b) == int(p.Size) {
+			sum = p.MD5
+		}
+		return sum[:]
+	}}.upload(v, 1, 2)
+	c.forbid = func(r *http.Request) bool { return r.Method == http.MethodPut && r.Header.Get("If-None-Match") == "" }
+	for i, run := range []struct {
+		read   Level
+		spoilt int
+	}{{Auto, 0}, {Full, 1}, {Full, 1}} {
+		o := options()
+		o.Read, o.Now = run.read, func() time.Time { return when.Add(time.Duration(i) * time.Hour) }
+		r, _ := Import(t.Context(), v, []Source{{"the container", v}}, o)
+		if m := r.Machines[0].Receipt; len(m.Missing) != run.spoilt {
+			t.Errorf("run %d: %+v", i+1, m)
+		}
+	}
+	c.reset()
+	o := options()
+	o.Now = func() time.Time { return when.Add(9 * time.Hour) }
+	r, _ := Import(t.Context(), v, []Source{{"the container", v}}, o)
+	if m := r.Machines[0].Receipt; len(m.Missing) != 1 || m.Missing[0].Reason != manifest.Spoiled || c.of("GET", "/packs/") != 1 {
+		t.Errorf("not looked at again: %+v", m)
+	}
+}
+
+// That something has a pack's name in the vault, and was put there by a carrier, says nothing, also where a disk is imported.
+func TestUnverifiedInVault(t *testing.T) {
+	for name, unsummed := range map[string]bool{"told damaged": false, "nothing told": true} {
+		for _, share := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, shared %v", name, share), func(t *testing.T) {
+				w := newEmptyWorld(t)
+				w.commit(8, 2000)
+				c := newCloud(t, w)
+				v := c.asVault()
+				_, path := w.pack(1)
+				w.flip(path)
+				carrier{cloud: c, unsummed: unsummed}.upload(v, 1)
+				o := options()
+				if share {
+					o.Claims, o.Slice = claims.Open(claimstest.New(), "", 15*time.Second), 1
+				}
+				r, _ := Import(t.Context(), v, w.sources(2), o)
+				m := r.Machines[0].Receipt
+				if len(m.Missing) != 1 || m.Missing[0].Reason != manifest.Spoiled || m.Imported != 4 {
+					t.Fatalf("disk 2: %+v", m)
+				}
+				w.flip(path)
+				if share {
+					o.Claims = claims.Open(claimstest.New(), "", 15*time.Second)
+				}
+				r, err := Import(t.Context(), v, w.sources(1), o)
+				if m := r.Machines[0].Receipt; err != nil || len(m.Missing) != 0 {
+					t.Fatalf("disk 1: %+v, %v", m, err)
+				}
+				c.check(v, 0)
+			})
+		}
 	}
 }
 

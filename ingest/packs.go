@@ -25,6 +25,7 @@ type want struct {
 	damaged bool             // something under its name was no good
 	stuck   bool             // that was in the vault, where nothing is ever replaced, but what a carrier put there
 	spoiled bool             // that has the right size
+	doubt   bool             // a receipt said so: only reading tells
 }
 
 type state int
@@ -70,24 +71,33 @@ func (j *job) plan(ctx context.Context) error {
 	return nil
 }
 
-// lookAtVault finds out which packs the vault has. Where a carrier filled it, those are its own only that were found good before.
+// lookAtVault finds out which packs the vault has. Where a carrier filled it, those are its own only that were found good before. It may have done so
+// before a disk is imported, too; then what the vault has been given by Put has its checksum.
 func (j *job) lookAtVault(ctx context.Context, sorted []*want) (err error) {
-	here, before := j.here(), settled(nil)
-	if here != nil && j.opts.Read != Full {
+	here, before := j.here(), settled{}
+	r, sum := watch(j.vault)
+	_, sums := r.(summed)
+	if here == nil && sums || here != nil && j.opts.Read != Full {
 		if before, err = j.readSettled(ctx); err != nil {
 			return err
 		}
 	}
-	r, sum := watch(j.vault)
+	own := &tree{Source: Source{theVault, j.vault}, vault: j.doc, inPlace: true}
 	return lookUp(ctx, r, j.machine.Machine, sorted, func(w *want, size int64) {
 		if w.stuck = !j.found(w, theVault, size); w.stuck {
 			return
 		}
-		if md5 := sum(manifest.PackName(j.machine.Machine, w.Name)); here != nil && (!before.has(w) || len(md5) > 0 && string(md5) != string(w.MD5[:])) {
-			w.trees, w.sums = []*tree{here}, map[*tree][]byte{here: md5}
-			return
+		md5 := sum(manifest.PackName(j.machine.Machine, w.Name))
+		wrong := len(md5) > 0 && string(md5) != string(w.MD5[:])
+		switch t := here; {
+		case here == nil && (!sums || len(md5) > 0 && !wrong && !before.spoiled(w)), before.has(w) && !wrong:
+			w.state = present
+		case here == nil:
+			t = own
+			fallthrough
+		default:
+			w.trees, w.sums, w.doubt = []*tree{t}, map[*tree][]byte{t: md5}, before.spoiled(w)
 		}
-		w.state = present
 	})
 }
 
