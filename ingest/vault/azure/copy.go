@@ -47,9 +47,6 @@ func (s *Store) PutFrom(ctx context.Context, name string, from any, fromName str
 	err = s.try(ctx, "create", func(ctx context.Context) error {
 		_, err := b.UploadBlobFromURL(ctx, url, &blockblob.UploadBlobFromURLOptions{SourceContentMD5: md5, CopySourceAuthorization: token, CopySourceBlobProperties: to.Ptr(false),
 			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: once})
-		if maybe && exists(err) {
-			return nil // whoever did it: the vault has it now
-		}
 		maybe = maybe || passes(err)
 		return err
 	})
@@ -62,7 +59,15 @@ func (s *Store) PutFrom(ctx context.Context, name string, from any, fromName str
 	if bloberror.HasCode(err, bloberror.MD5Mismatch) {
 		return false, nil
 	}
-	if exists(err) {
+	if exists(err) { // or the source is in the archive, which some of these words say of either
+		switch _, perr := s.properties(ctx, b); {
+		case missing(perr):
+			return false, fmt.Errorf("copying %s: %w: %w", name, errors.ErrUnsupported, s.explain(err))
+		case perr != nil:
+			return false, s.known("create", name, perr)
+		case maybe:
+			return true, nil // whoever did it: the vault has it now
+		}
 		return false, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
 	return err == nil, s.known("create", name, err)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 // What is replaced stays until all of the new content was read, and where a credential or the container keeps it.
@@ -58,4 +59,27 @@ func (f *failing) Read(p []byte) (int, error) {
 		err = f.err
 	}
 	return n, err
+}
+
+// The service says of an object in the archive, which it can't fetch, what it says of one that is there: then nothing is.
+func TestPutFromArchive(t *testing.T) {
+	from := onFake(t, sharedKey, Options{}, say(500, ""))
+	for name, c := range map[string]struct {
+		want    error
+		answers []answering
+	}{
+		"the source is in the archive": {errors.ErrUnsupported, []answering{say(409, "BlobArchived"), say(404, "BlobNotFound")}},
+		"there":                        {fs.ErrExist, []answering{say(409, "BlobAlreadyExists"), say(200, "")}},
+		"no telling":                   {ErrOutOfReach, []answering{say(409, "BlobAlreadyExists"), broken}},
+		"put, but who heard":           {nil, []answering{broken, say(409, "BlobAlreadyExists"), say(200, "")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				same, err := onFake(t, sharedKey, Options{}, c.answers...).PutFrom(t.Context(), "a/b", from, "a/b", 1, make([]byte, 16))
+				if !errors.Is(err, c.want) || same != (err == nil) {
+					t.Errorf("%v, %v", same, err)
+				}
+			})
+		})
+	}
 }
