@@ -91,20 +91,15 @@ func (v *wire) Publish(_ context.Context, c save.Commit) error {
 	name := manifest.ManifestName(v.machine, seq)
 	err = v.put(name, bytes.NewReader(c.Bytes))
 	if errors.Is(err, fs.ErrExist) {
-		if there := make([]byte, len(c.Bytes)); !v.isThere(name, there) || !bytes.Equal(there, c.Bytes) {
+		var there []byte
+		if there, err = manifest.ReadObject(v.ctx, v.vault, name, manifest.MaxManifest); err == nil && !bytes.Equal(there, c.Bytes) {
 			return fmt.Errorf("commit %d: %w", seq, ErrForked)
-		}
-		err = nil // an earlier try whose answer was lost
+		} // else an earlier try whose answer was lost
 	}
 	if err == nil {
 		return v.forget()
 	}
 	return fmt.Errorf("writing manifest %d: %w", seq, err)
-}
-
-func (v *wire) isThere(name string, b []byte) bool {
-	n, err := v.vault.ReadAt(v.ctx, name, b, 0)
-	return n == len(b) && (err == nil || errors.Is(err, io.EOF))
 }
 
 // put creates an object. The first that can't be is the run's end: what else is on its way is given up, and fails for the same reason.

@@ -1,12 +1,15 @@
 package incremental_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"waybill/incremental"
@@ -140,6 +143,59 @@ func TestSendingEnds(t *testing.T) {
 	if r, err := m.try(ctx, root); r != nil || !errors.Is(err, away) && !errors.Is(err, context.Canceled) {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// A manifest that is there when it is sent is this run's, another's, or can't be read: only another's is a fork.
+func TestManifestIsThere(t *testing.T) {
+	away := errors.New("the vault is away")
+	for name, c := range map[string]struct {
+		content func(body []byte) []byte
+		read    error
+		want    error
+	}{
+		"this run's": {func(b []byte) []byte { return b }, nil, nil},
+		"another's":  {func(b []byte) []byte { return []byte("{}\n") }, nil, incremental.ErrForked},
+		"longer":     {func(b []byte) []byte { return append(b, '\n') }, nil, incremental.ErrForked},
+		"no telling": {func(b []byte) []byte { return b }, away, away},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, root := newMachine(t), t.TempDir()
+			write(t, root+"/f", noise(1000, 1))
+			settle()
+			m.store = &taken{Store: m.vault, content: c.content, read: c.read}
+			r, err := m.try(t.Context(), root)
+			if !errors.Is(err, c.want) || (c.want == nil) != (err == nil) || c.want != incremental.ErrForked && errors.Is(err, incremental.ErrForked) {
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// A taken vault has every manifest already, with that content, when it is sent.
+type taken struct {
+	incremental.Store
+	content func([]byte) []byte
+	read    error
+	sent    atomic.Bool
+}
+
+func (s *taken) Put(ctx context.Context, name string, body io.ReadSeeker) error {
+	if _, _, ok := manifest.ParseManifestName(name); !ok {
+		return s.Store.Put(ctx, name, body)
+	}
+	b, err := io.ReadAll(body)
+	if err == nil {
+		err = s.Store.Put(ctx, name, bytes.NewReader(s.content(b)))
+	}
+	s.sent.Store(true)
+	return errors.Join(err, fs.ErrExist)
+}
+
+func (s *taken) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if s.sent.Load() && s.read != nil {
+		return 0, s.read
+	}
+	return s.Store.ReadAt(ctx, name, p, off)
 }
 
 // A book is a ledger in memory.
