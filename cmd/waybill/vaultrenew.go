@@ -35,9 +35,12 @@ still good. Machines whose access lasts for more than half that time are passed 
 
 It takes the account's key or a login, as "vault credentials" does. A login signs for 7 days at most: run it daily then.
 
-A machine that was away for too long gets a file instead: "vault credentials --machine UUID".`,
+A machine that was away for too long gets a file instead: "vault credentials --machine UUID".
+
+Whoever has a machine's access can register others: look for machines in the answer that you don't know. After a break-in name yours with --machine: any other that
+is registered may be the intruder's.`,
 		Example: `  waybill vault renew azblob://acmebackup/vault
-  waybill vault renew --all --valid 90d azblob://acmebackup/vault       after the account's key was changed
+  waybill vault renew --all --valid 90d azblob://acmebackup/vault       all of them for longer than usual
   waybill vault renew --machine 0f8c2d3e-4b5a-4697-8877-665544332211 azblob://acmebackup/vault`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
