@@ -42,6 +42,9 @@ func (w *writing) takeAccess(ctx context.Context) error {
 	}
 	var fresh place.Store
 	newer, err := w.state.NewerAccess(ctx, w.vault, func(x *keys.Access) bool {
+		if !place.Ends(x.SAS).Equal(x.Expires) {
+			return false // somebody would have it held on to for longer than it lets in, and later ones passed over
+		}
 		c.Access = x
 		v, err := place.OpenVault(ctx, c.Address, withAccess(w.secrets, &c))
 		if err != nil {

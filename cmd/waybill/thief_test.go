@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -39,6 +40,7 @@ func thief(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		if id != s.Secrets.Machine {
 			ts.Check(stealKeys(ctx, v, s.Secrets, id))
+			ts.Check(lure(ctx, v, s.Credentials, m))
 		}
 		chain, err := manifest.ReadChain(ctx, v, m)
 		ts.Check(err)
@@ -73,6 +75,17 @@ func stealKeys(ctx context.Context, v place.Store, mine *keys.Secrets, id manife
 		}
 		return nil
 	})
+}
+
+// lure leaves for another machine what lets this one in, as if it would last for ever: with that, the other would look for no later access, and be locked out
+// when this one is.
+func lure(ctx context.Context, v place.Store, c *keys.Credentials, other *manifest.Machine) error {
+	a := keys.Access{SAS: c.Access.SAS, Expires: time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)}
+	b, err := a.Seal(c.Vault, other.Machine, other.CatalogueRecipient)
+	if err == nil {
+		err = v.Put(ctx, manifest.AccessName(other.Machine, a.Expires), bytes.NewReader(b))
+	}
+	return err
 }
 
 // stealPack tries to open a pack with the only key that a machine has for packs.

@@ -53,7 +53,8 @@ func (s *State) NewerAccess(ctx context.Context, store manifest.Reader, try func
 		if err != nil && !errors.Is(err, manifest.ErrFormat) {
 			return nil, err
 		}
-		if a, oerr := keys.OpenAccess(b, s.Secrets); err == nil && oerr == nil && try(a) {
+		a, oerr := keys.OpenAccess(b, s.Secrets)
+		if err == nil && oerr == nil && name == manifest.AccessName(id, a.Expires) && try(a) {
 			return a, nil
 		}
 	}

@@ -60,6 +60,7 @@ func TestAccess(t *testing.T) {
 	put(manifest.AccessName(id, newMachine.Now.AddDate(1, 0, 0)), []byte("junk"))
 	put(manifest.AccessName(id, newMachine.Now.AddDate(2, 0, 0)), bytes.Repeat([]byte("x"), maxCopy+1))
 	put(manifest.AccessPrefix(id)+"whatever", nil)
+	put(manifest.AccessName(id, newMachine.Now.AddDate(3, 0, 0)), seal(access("third", 2))) // it says that it ends later than it does
 	a := find("third")
 	if a == nil || a.SAS != "third" {
 		t.Fatalf("found %v", a)

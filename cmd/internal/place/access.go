@@ -61,6 +61,9 @@ func (s Secrets) ForIngest(ctx context.Context, address string, now time.Time, v
 	return text, v.Expires, err
 }
 
+// Ends is when a shared access signature says that it ends; zero when it doesn't say.
+func Ends(sas string) time.Time { return azure.Credential{SAS: sas}.Expires() }
+
 func issue(ctx context.Context, a azure.Address, c azure.Credential, p azure.Permissions, now time.Time, valid time.Duration) (Access, error) {
 	ends := now.Add(valid).UTC().Truncate(time.Second)
 	signed, err := azure.Issue(ctx, a, c, p, now, ends)
