@@ -2,6 +2,7 @@ package domain
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"waybill/internal/pack"
@@ -79,3 +80,42 @@ func TestDamagedInOneStore(t *testing.T) {
 		}
 	}
 }
+
+// A pack that is damaged in one store may be whole in another that gives no answer: then it is the line that failed.
+func TestDamagedAndOutOfReach(t *testing.T) {
+	m := newMachine(t)
+	good := newObjects()
+	c := m.days(good, 1)[0]
+	for _, class := range []manifest.Class{manifest.Data, manifest.Catalogue} {
+		name := c.packs[class][0]
+		for what, damage := range map[string]func(b []byte){"frame": func(b []byte) { b[100] ^= 1 }, "trailer": func(b []byte) { b[len(b)-10] ^= 1 }} {
+			bad, far := newObjects(), away{newObjects()}
+			for k, v := range good.m {
+				bad.m[k], far.m[k] = bytes.Clone(v), v
+			}
+			damage(bad.m[name])
+			far.fails = func(n string) error {
+				if n == name {
+					return errBoom
+				}
+				return nil
+			}
+			for order, stores := range map[string][]Store{"damaged first": {bad, far}, "out of reach first": {far, bad}} {
+				opts := Options{Keys: pack.Keys{Recovery: m.recovery, Machine: m.cata}, Dedupe: m.dedupe}
+				d, err := Open(t.Context(), stores, m.doc, opts)
+				if err == nil {
+					err = c.read(t.Context(), d)
+					d.Close()
+				}
+				if !errors.Is(err, errBoom) || Lost(err) {
+					t.Errorf("%s pack, %s, %s: %v", class, what, order, err)
+				}
+			}
+		}
+	}
+}
+
+// An away store is remote.
+type away struct{ *objects }
+
+func (away) Remote() bool { return true }

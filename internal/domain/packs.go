@@ -18,6 +18,7 @@ type copyOf struct {
 	reader *pack.Reader
 	stores union // the first of them has the copy; what that can't read, those behind it may
 	path   string
+	untold error // why a remote store that was to be asked before gave no answer; nil when all have
 }
 
 // in is the copy, to be read under a context.
@@ -107,9 +108,9 @@ func (a absent) Unwrap() error { return a.err }
 // the copy is, whether the table is wanted or not, unless that is longer than those of other packs.
 func (d *Domain) openCopy(ctx context.Context, p manifest.Pack, stores union, table bool) (*copyOf, *pack.Table, error) {
 	path := manifest.PackName(d.Machine.Machine, p.Name)
-	err := notExist(path)
+	err, untold := notExist(path), error(nil)
 	for i, s := range stores {
-		c := &copyOf{stores: stores[i:], path: path}
+		c := &copyOf{stores: stores[i:], path: path, untold: untold}
 		t, serr := d.openIn(ctx, c, s, p, table)
 		if serr == nil {
 			return c, t, nil
@@ -117,8 +118,19 @@ func (d *Domain) openCopy(ctx context.Context, p manifest.Pack, stores union, ta
 		if !errors.Is(serr, fs.ErrNotExist) {
 			err = serr
 		}
+		if Remote(s) && !tells(serr) {
+			untold = serr
+		}
+	}
+	if untold != nil {
+		err = untold // whatever the others have: this one may have it whole
 	}
 	return nil, nil, err
+}
+
+// tells whether an error of opening or reading a pack is about the pack, and not about the way to it.
+func tells(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, pack.ErrDamaged) || errors.Is(err, pack.ErrKey)
 }
 
 // openIn opens the copy that one store has.
@@ -159,7 +171,8 @@ func (d *Domain) hasRecovery() bool {
 	return d.proven
 }
 
-// read calls f with the pack's reader and, as long as it meets damage, with those of the copies in the stores behind.
+// read calls f with the pack's reader and, as long as it meets damage, with those of the copies in the stores behind. It is no damage as long as a store that
+// may have a better copy gave no answer.
 func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Reader) error) error {
 	c, err := d.copy(ctx, name)
 	if err != nil {
@@ -173,10 +186,22 @@ func (d *Domain) read(ctx context.Context, name manifest.Digest, f func(*pack.Re
 		return d.read(ctx, name, f)
 	}
 	p, _ := d.find(name)
+	untold := c.untold
 	for rest := c.stores[1:]; len(rest) > 0; rest = rest[1:] {
-		if c, _, oerr := d.openCopy(ctx, p, rest, false); oerr == nil && f(c.in(ctx)) == nil {
+		c, _, oerr := d.openCopy(ctx, p, rest, false)
+		if oerr == nil {
+			oerr = f(c.in(ctx))
+		}
+		if oerr == nil {
 			return nil
 		}
+		if Remote(rest[0]) && !tells(oerr) {
+			untold = oerr
+		}
+	}
+	if untold != nil {
+		d.forget(name) // the next time all are asked again
+		return untold
 	}
 	return err
 }
