@@ -32,7 +32,7 @@ type DiskStatus struct {
 	Serial string     `json:"serial,omitempty"`
 	Packs  int        `json:"packs"`
 	Bytes  int64      `json:"bytes"`
-	Free   int64      `json:"free,omitempty"`
+	Free   int64      `json:"free,omitempty"` // disk.Boundless is left out
 }
 
 // Look tells how far the machine's seed is, by its commits and by the disks at hand: ErrNothing when none has been begun.
@@ -108,6 +108,9 @@ func (s *Status) here(o *Options, path string, at map[int]*DiskStatus) error {
 	}
 	st := at[l.Disk]
 	st.Path, st.State, st.Role, st.Serial = path, l.State, l.Role, l.Serial
-	st.Free, err = d.Free()
-	return err
+	if free, err := d.Free(); err != nil || free < disk.Boundless {
+		st.Free = free
+		return err
+	}
+	return nil
 }

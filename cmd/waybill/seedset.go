@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"waybill/cmd/internal/ingestcmd"
+	"waybill/cmd/internal/place"
 	"waybill/incremental/volumes"
 	"waybill/internal/cli"
 	"waybill/seed"
@@ -67,7 +68,10 @@ func writeStatus(w io.Writer, s *seed.Status) {
 		if d.Role != "" {
 			fmt.Fprintf(w, ", %s", d.Role)
 		}
-		fmt.Fprintf(w, ", %s free, at %s\n", cli.Bytes(d.Free), d.Path)
+		if !place.Remote(d.Path) { // nobody can ask there
+			fmt.Fprintf(w, ", %s free", cli.Bytes(d.Free))
+		}
+		fmt.Fprintf(w, ", at %s\n", d.Path)
 		if s.Complete && d.State == disk.Filling {
 			fmt.Fprintf(w, "        seal it before you ship it: waybill seed seal %s\n", d.Path)
 		}

@@ -20,12 +20,15 @@ type Medium interface {
 	CreateSized(size int64) (File, error)       // of at most size bytes; Free counts it as used until it is done
 	OpenUncached(name string) (Uncached, error) // for reading what is really there
 	Sweep() error                               // away with what writers left that are dead
-	Free() (int64, error)                       // bytes; a very large number where nobody knows
+	Free() (int64, error)                       // bytes; Boundless where nobody knows
 	Usable() error                              // ErrForeign when it holds anything, but what file systems put there
 	Rotating() bool                             // best read by one
 	Path() string                               // for people
 	Close() error
 }
+
+// Boundless is how much room there is where nobody can ask.
+const Boundless = math.MaxInt64 / 4
 
 // A File is being written, and not visible before it is committed.
 type File interface {
@@ -104,7 +107,7 @@ func (b *blobs) OpenUncached(name string) (Uncached, error) {
 }
 
 func (b *blobs) Sweep() error         { return nil }
-func (b *blobs) Free() (int64, error) { return math.MaxInt64 / 4, nil }
+func (b *blobs) Free() (int64, error) { return Boundless, nil }
 func (b *blobs) Rotating() bool       { return false }
 
 // Remote tells that each request takes a round trip.
