@@ -125,9 +125,14 @@ func (c *check) needed(name string, there bool) {
 	}
 }
 
+// damaged notes what is wrong with a file, or with the line to it.
 func (c *check) damaged(name string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.tree.remote() && unreadable(err) {
+		c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
+		return
+	}
 	c.report.Damaged = append(c.report.Damaged, Damage{Where: c.tree.Name, Name: name, Err: err})
 }
 

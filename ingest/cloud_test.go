@@ -600,3 +600,38 @@ func TestAdoptInDirectory(t *testing.T) {
 		t.Fatalf("%+v, %v", r.Machines[0], err)
 	}
 }
+
+// When the line fails as a container is verified, nothing is damaged there, or missing.
+func TestVerifyOnBadLine(t *testing.T) {
+	w := newEmptyWorld(t)
+	w.commit(2, 2000)
+	w.commit(2, 1000)
+	if _, err := Import(t.Context(), w.vault, w.sources(1, 2), options()); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	w.must(w.vault.List(t.Context(), "", func(name string, _ int64) error { names = append(names, name); return nil }))
+	for _, name := range names {
+		r, err := Verify(t.Context(), Source{"the container", unreliable{w.vault, name}}, Options{})
+		var damaged *DamagedError
+		var incomplete *IncompleteError
+		if r != nil && len(r.Damaged)+len(r.Missing) > 0 || errors.As(err, &damaged) || errors.As(err, &incomplete) || err != nil && !errors.Is(err, errLine) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+// An unreliable container doesn't give one of its objects.
+type unreliable struct {
+	*vault.Dir
+	not string
+}
+
+func (u unreliable) Remote() bool { return true }
+
+func (u unreliable) ReadAt(ctx context.Context, name string, p []byte, off int64) (int, error) {
+	if name == u.not {
+		return 0, errLine
+	}
+	return u.Dir.ReadAt(ctx, name, p, off)
+}

@@ -54,7 +54,11 @@ func (p *part) documents(ctx context.Context) error {
 	if err := p.list(ctx); err != nil {
 		return err
 	}
-	if err := p.chain(ctx); err != nil {
+	err := p.chain(ctx)
+	if p.tree.remote() && slices.ContainsFunc(joined(err), unreadable) {
+		return fmt.Errorf("machine %s: %w", p.id, err) // what was not read would be missing
+	}
+	if err != nil {
 		p.errs = append(p.errs, fmt.Errorf("machine %s: %w", p.id, err))
 	}
 	if err := p.contents(ctx); err != nil {
@@ -73,6 +77,18 @@ func (p *part) documents(ctx context.Context) error {
 		p.errs = append(p.errs, p.summed(ctx, manifest.MachinePrefix(p.id), p.known))
 	}
 	return nil
+}
+
+// joined are the errors that were joined to one.
+func joined(err error) (all []error) {
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range list.Unwrap() {
+			all = append(all, joined(e)...)
+		}
+	} else if err != nil {
+		all = append(all, err)
+	}
+	return all
 }
 
 // list lists what is no pack: that is little.
