@@ -122,14 +122,14 @@ func (l *vaultLine) waiting(since time.Time, err error) {
 // away tells whether the vault has been out of reach for a while. l.mu is held.
 func (l *vaultLine) away() bool { return !l.since.IsZero() && time.Since(l.since) >= noticeable }
 
-// sending is the context of what is sent even when ctx is cancelled, so that what is done is kept; but not while the vault is out of reach: what was
-// sent isn't lost then, either.
+// sending is the context of what is sent even when ctx is cancelled, so that what is done is kept; but not while the vault is out of reach, or nothing may be sent for
+// hours: what was sent isn't lost then, either.
 func (l *vaultLine) sending(ctx context.Context) (context.Context, context.CancelFunc) {
 	sending, quit := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.quit = quit; l.away() {
+		if l.quit = quit; l.away() || l.up != nil && l.up.Rate() == line.Pause {
 			quit()
 		}
 	})
