@@ -22,7 +22,7 @@ type Address struct {
 }
 
 // ErrSecret says that somebody wrote a secret into an address.
-var ErrSecret = errors.New("an address holds no secret, and this one has a signature in it")
+var ErrSecret = errors.New("an address holds no secret, and this one may have a signature or a key in it")
 
 var (
 	accountForm   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
@@ -31,7 +31,7 @@ var (
 
 // ParseAddress reads an address. Its errors never repeat what may be secret.
 func ParseAddress(text string) (Address, error) {
-	if strings.Contains(text, "sig=") {
+	if strings.Contains(text, "sig=") || strings.ContainsAny(text, "@;") { // a key before the account, or a connection string: nobody repeats it
 		return Address{}, ErrSecret
 	}
 	u, err := url.Parse(text)
