@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"waybill/cmd/internal/place"
@@ -77,6 +79,14 @@ func (a *app) warnOfEnd(s *machine.State) {
 		a.out.Warn("this machine's access to its vault ends at %s, and no later one is in the vault. Whoever runs the vault gives one: `waybill vault renew`, before that; or with a file, for `waybill register --renew FILE`",
 			ends.Local().Format("2006-01-02 15:04"))
 	}
+}
+
+// lapsed is ended for the error of a run that began while the access lasted.
+func lapsed(s *machine.State, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return ended(s, err)
 }
 
 // ended adds to an error that the machine's access to its vault has ended, if so.

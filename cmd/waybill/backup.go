@@ -80,7 +80,7 @@ type backupFlags struct {
 	noHeal, healNow, endSeed bool
 }
 
-func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) error {
+func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) (err error) {
 	o, err := a.volumeOptions(&f.journal)
 	if err == nil {
 		err = a.useLine(&f.line)
@@ -93,6 +93,7 @@ func (a *app) backup(ctx context.Context, paths []string, f *backupFlags) error 
 		return err
 	}
 	defer w.Close()
+	defer func() { err = lapsed(w.state, err) }()
 	if unfinished, err := w.seeding(ctx); err != nil {
 		return err
 	} else if unfinished && !f.endSeed {
