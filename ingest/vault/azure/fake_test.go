@@ -159,20 +159,27 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// A line that is broken is tried more often than a service that asks for rest.
 func TestPatience(t *testing.T) {
+	t.Run("no line", func(t *testing.T) { patience(t, broken, 360, 760) })
+	t.Run("busy", func(t *testing.T) { patience(t, say(503, "ServerBusy"), 120, 300) })
+}
+
+// patience makes a request that is answered so for an hour, and expects so many tries.
+func patience(t *testing.T, a answering, least, most int) {
 	synctest.Test(t, func(t *testing.T) {
 		var tries, told int
 		s := onFake(t, sharedKey, Options{Patience: time.Hour, Count: func(string) { tries++ }, Waiting: func(since time.Time, err error) {
 			if told++; since.IsZero() || strings.Contains(err.Error(), "http") {
 				t.Errorf("since %v: %v", since, err)
 			}
-		}}, broken)
+		}}, a)
 		began := time.Now()
 		_, err := s.Size(t.Context(), "a")
 		if took := time.Since(began); !errors.Is(err, ErrOutOfReach) || errors.Is(err, fs.ErrNotExist) || took > time.Hour || took < 59*time.Minute {
 			t.Errorf("%v after %v", err, took)
 		}
-		if tries < 120 || tries > 300 || told != tries-1 {
+		if tries < least || tries > most || told != tries-1 {
 			t.Errorf("%d tries, told of %d", tries, told)
 		}
 	})

@@ -2,16 +2,21 @@ package azure
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// The time before the second try, and the longest between two.
+// The time before the second try, and the longest between two: of a service that says it can't now, and on a line that is broken, where a try costs
+// nobody anything, and one that comes and goes may be gone again when it is waited for too long.
 const (
 	firstWait = 500 * time.Millisecond
 	mostWait  = 30 * time.Second
+	lineWait  = 10 * time.Second
 )
 
 // spoilt is how often what arrived may differ from what was sent, until it isn't the line that did it.
@@ -43,7 +48,11 @@ func (s *Store) try(ctx context.Context, op string, attempt func(ctx context.Con
 		if since.IsZero() {
 			since = time.Now()
 		}
-		wait := pause(s.first, n, retryAfter(err))
+		most := lineWait
+		if errors.As(err, new(*azcore.ResponseError)) {
+			most = mostWait
+		}
+		wait := pause(s.first, n, most, retryAfter(err))
 		if time.Since(since)+wait > s.opts.Patience {
 			return &unreachable{since, err}
 		}
@@ -56,8 +65,8 @@ func (s *Store) try(ctx context.Context, op string, attempt func(ctx context.Con
 
 // pause is the time before a try. It grows, and is drawn by lot, so that many clients don't come back at the same moment. What the
 // service asks for is kept.
-func pause(first time.Duration, n int, asked time.Duration) time.Duration {
-	wait := min(first<<min(n, 10), mostWait)
+func pause(first time.Duration, n int, most, asked time.Duration) time.Duration {
+	wait := min(first<<min(n, 10), most)
 	wait = wait/2 + rand.N(wait/2+1)
 	if asked > wait {
 		wait = asked + rand.N(asked/10+1)
