@@ -48,7 +48,7 @@ func (s *Store) PutFrom(ctx context.Context, name string, from any, fromName str
 		_, err := b.UploadBlobFromURL(ctx, url, &blockblob.UploadBlobFromURLOptions{SourceContentMD5: md5, CopySourceAuthorization: token, CopySourceBlobProperties: to.Ptr(false),
 			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: once})
 		maybe = maybe || passes(err)
-		return err
+		return fetches(err)
 	})
 	if wontFetch(err) {
 		err = s.putBlockFrom(ctx, b, url, token, size, md5, once)
@@ -81,11 +81,21 @@ func (s *Store) putBlockFrom(ctx context.Context, b *blockblob.Client, url strin
 	id := base64.StdEncoding.EncodeToString(md5)
 	return s.try(ctx, "create", func(ctx context.Context) error {
 		_, err := b.StageBlockFromURL(ctx, id, url, &blockblob.StageBlockFromURLOptions{CopySourceAuthorization: token, SourceContentValidation: blob.SourceContentValidationTypeMD5(md5)})
-		if err == nil {
+		if err = fetches(err); err == nil {
 			_, err = b.CommitBlockList(ctx, []string{id}, &blockblob.CommitBlockListOptions{HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: once})
 		}
 		return err
 	})
+}
+
+// fetches turns an answer of 500 that names no error into errors.ErrUnsupported: Azure always names one, and Azurite answers so, for ever, what
+// it doesn't know and is asked for with a signature.
+func fetches(err error) error {
+	var answer *azcore.ResponseError
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusInternalServerError && answer.ErrorCode == "" {
+		return errors.ErrUnsupported
+	}
+	return err
 }
 
 // wontFetch tells that a service, or a credential, won't fetch: it doesn't know how, can't read the source, or may do no more than put whole blobs.
