@@ -25,6 +25,8 @@ type VerifyReport struct {
 	Missing   []manifest.WantPack // what can't
 	Unsound   bool                // documents are not as they should be; the error says which
 	Extra     []string            // files that nothing refers to: leftovers of interrupted runs, or not ours
+
+	Unfinished bool // not all was looked at; the error says why
 }
 
 // A Verdict is what a tree is good for, in one word.
@@ -36,6 +38,7 @@ const (
 	Repairable Verdict = "repairable" // parity, or another tree, makes good all that is damaged
 	Incomplete Verdict = "incomplete" // packs or commits are missing
 	Damaged    Verdict = "damaged"
+	Unfinished Verdict = "unfinished" // what was looked at is whole, or can be mended, and there is more
 )
 
 // Verdict sums the report up.
@@ -44,6 +47,8 @@ func (r *VerifyReport) Verdict() Verdict {
 	switch {
 	case r.Unsound || !bad.Mendable():
 		return Damaged
+	case r.Unfinished:
+		return Unfinished
 	case len(r.Missing) > 0 || slices.ContainsFunc(r.Machines, func(v Verified) bool { return r.Label == nil && len(v.Gaps) > 0 }):
 		return Incomplete
 	case len(r.Damaged) > 0:
@@ -106,6 +111,9 @@ func VerifySet(ctx context.Context, sources []Source, o Options) (*SetReport, er
 			err = ctx.Err()
 		}
 		if err != nil {
+			for _, t := range v.report.Trees {
+				t.Unfinished = true
+			}
 			return v.report, err
 		}
 	}

@@ -63,7 +63,7 @@ type VerifyLine struct {
 	Packs     int                 `json:"packs"` // found good; there in their sizes, if list_only
 	Bytes     int64               `json:"bytes"`
 	Elsewhere int                 `json:"elsewhere"` // packs that other disks of the set carry
-	Verdict   string              `json:"verdict"`   // whole, repairable, damaged or incomplete
+	Verdict   string              `json:"verdict"`   // whole, repairable, damaged, incomplete, or unfinished: it ended before all was looked at
 	Damaged   []string            `json:"damaged"`
 	Missing   []manifest.WantPack `json:"missing"`
 	Extra     []string            `json:"extra"` // files that nothing refers to
@@ -228,6 +228,8 @@ func (l *VerifyLine) sum() string {
 			return "whole, but not sealed: its seed goes on, or `waybill seed seal DISK` has yet to check it; it is not to be shipped"
 		}
 		return "whole"
+	case ingest.Unfinished:
+		return "not all was looked at"
 	case ingest.Repairable:
 		return "repairable: parity or the other disks make good all that is damaged"
 	case ingest.Incomplete:
