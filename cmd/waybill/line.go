@@ -58,6 +58,9 @@ func (a *app) useLine(f *lineFlags) error {
 	if env := os.Getenv("WAYBILL_THROTTLE"); env != "" && len(windows) == 0 {
 		windows = strings.FieldsFunc(env, func(r rune) bool { return r == ';' })
 	}
+	if _, err := line.ParseSchedule(windows, ""); err != nil {
+		return badRate("--throttle", err)
+	}
 	var err error
 	if l.up, err = limiter("--limit-upload", windows, f.upload); err != nil {
 		return err
@@ -87,9 +90,13 @@ func limiter(flag string, windows []string, limit string) (*line.Limiter, error)
 	}
 	s, err := line.ParseSchedule(windows, limit)
 	if err != nil {
-		return nil, cli.Errorf(cli.Usage, "%s: %w", flag, err).Hinted("`waybill help throttle` tells how rates and windows are written")
+		return nil, badRate(flag, err)
 	}
 	return line.NewLimiter(s, time.Now), nil
+}
+
+func badRate(flag string, err error) error {
+	return cli.Errorf(cli.Usage, "%s: %w", flag, err).Hinted("`waybill help throttle` tells how rates and windows are written")
 }
 
 // noticeable is how long a vault may not answer until people are told: most of what fails does at once what it should when it is asked again.

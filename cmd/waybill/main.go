@@ -38,6 +38,6 @@ func run(cost keys.Cost) int {
 	ctx, stop := cli.Interruptible(context.Background())
 	defer stop()
 	a := &app{cost: cost, secrets: place.Secrets{Getenv: os.Getenv}, out: &cli.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}}
-	a.secrets.Own = a.ownAccess
+	a.secrets.Own, a.secrets.Line.Waiting = a.ownAccess, place.Tell(a.out)
 	return cli.Run(ctx, newRoot(a), a.out, rules, os.Args[1:])
 }

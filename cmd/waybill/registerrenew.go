@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"waybill/cmd/internal/place"
+	"waybill/internal/cli"
 	"waybill/internal/keys"
 	"waybill/internal/machine"
 )
@@ -46,7 +48,9 @@ func renewed(s *machine.State, file, address string) (*keys.Credentials, error) 
 	}
 	c := *s.Credentials
 	if keys.IsSealed(b) {
-		c.Access, err = keys.OpenAccess(b, s.Secrets)
+		if c.Access, err = keys.OpenAccess(b, s.Secrets); errors.Is(err, keys.ErrWrongKey) {
+			return nil, cli.Errorf(cli.WrongKey, "%s is not for this machine, %s", file, s.Secrets.Machine).Hinted("whoever runs the vault makes one that is: `waybill vault credentials --machine %s`", s.Secrets.Machine)
+		}
 	} else {
 		var n *keys.Credentials
 		if n, err = keys.ParseCredentials(b); err == nil {

@@ -25,6 +25,10 @@ func diskRoot(name, container string, vault manifest.ID) (string, error) {
 	if place.Remote(name) {
 		return name, nil
 	}
+	if strings.Contains(name, "://") {
+		_, err := place.Clean(name) // it tells what is wrong
+		return "", err
+	}
 	p, err := databox.Resolve(name, cmp.Or(container, databox.ContainerFor(vault)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", cli.Errorf(cli.Failed, "%w", err).Hinted("is it mounted? A disk is a directory that is there")

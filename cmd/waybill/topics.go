@@ -26,21 +26,8 @@ WAYBILL_RECOVERY_KEY_FILE   a file that holds it
 WAYBILL_VAULT               the vault that ingest imports into (--vault goes before it), and that vault credentials, renew and status are about
 WAYBILL_THROTTLE            windows of the line, with ; between them, when --throttle isn't given; see "waybill help throttle"
 
-A vault in Azure Blob Storage, or what a Data Box filled, has the address azblob://ACCOUNT/CONTAINER[/PREFIX][?endpoint=URL]; the endpoint is the account's blob
-service, where that is not https://ACCOUNT.blob.core.windows.net. An address never holds a secret. That comes from the first of
-
---secret-file FILE               a file that holds it
---secret-command COMMAND         a command line that prints it
-what the machine was given       for its own vault only: by "register", or found in the vault since (see "vault renew")
-WAYBILL_AZURE_SECRET_FILE        a file that holds it
-WAYBILL_AZURE_SECRET_COMMAND     a command line that prints it
-AZURE_STORAGE_CONNECTION_STRING  a connection string
-AZURE_STORAGE_SAS_TOKEN          a shared access signature
-AZURE_STORAGE_KEY                an account's key; this and the two before it are passed over when AZURE_STORAGE_ACCOUNT says another account
-
-and without any of them is what Azure gives this host or user: a workload identity, a managed identity, or the login of "az login". A secret is a
-connection string, an account's key, a shared access signature, or a URL that has one. A file or command may give several, one a line, after # what one likes:
-the first that fits account and container is taken.
+`+ingestcmd.SecretsHelp(`what the machine was given       for its own vault only: by "register", or found in the vault since (see "vault renew")
+`)+`
 
 The first of --passphrase-file and the three variables of the passphrase counts; without any, the terminal is asked. One newline at the
 passphrase's end is no part of it.`)

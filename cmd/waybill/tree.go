@@ -57,8 +57,11 @@ func treesAt(path string) []string {
 func vaultOf(ctx context.Context, t tree) (*manifest.Vault, error) {
 	v, err := manifest.OpenVault(ctx, t)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cli.Errorf(cli.NoVault, "%s is neither a vault nor a disk: it has no %s", t.Path(), manifest.VaultName).
-			Hinted("is its file system mounted?")
+		hint := "is its file system mounted?"
+		if place.Remote(t.Path()) {
+			hint = "is the address right, with its prefix?"
+		}
+		return nil, cli.Errorf(cli.NoVault, "%s is neither a vault nor a disk: it has no %s", t.Path(), manifest.VaultName).Hinted("%s", hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Path(), err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -149,6 +150,9 @@ func (a *app) letIn(ctx context.Context, o *openVault, l *credentialsLine, asked
 		return nil, ends, cli.Errorf(cli.Usage, "--machine %s: %w", f.machine, err)
 	}
 	m, err := manifest.OpenMachine(ctx, o, l.Machine)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ends, cli.Errorf(cli.Usage, "no machine %s is registered in %s", l.Machine, o.address).Hinted("`waybill vault status` lists those that are")
+	}
 	if err == nil {
 		body, err = access.Seal(o.doc.Vault, l.Machine, m.CatalogueRecipient)
 	}

@@ -191,6 +191,7 @@ func TestWarnings(t *testing.T) {
 		{"travels", Machine{Last: ago(1), Seeds: []Seed{{Time: ago(1), Disks: 3, Imported: 1}}}, "a seed of 24 hours ago is in transit, 1 of 3 disks imported"},
 		{"lost", Machine{Last: ago(1), Lost: 1, Missing: 2, Gaps: []int{3}}, "1 commit is not there; 1 pack is lost, by the vault's receipts; the machine's next backup stores again what was in them; 2 packs are missing, and no disk carries them"},
 		{"ends", Machine{Last: ago(1), Access: ago(-2.5)}, "its access to the vault ends in 2 days"},
+		{"ends soon", Machine{Last: ago(1), Access: ago(-0.01)}, "its access to the vault ends in less than an hour"},
 		{"ended", Machine{Last: ago(1), Access: ago(0.5)}, "its access to the vault ended 12 hours ago"},
 		{"bad", Machine{Err: manifest.ErrSignature}, "its documents are not as they should be: " + manifest.ErrSignature.Error()},
 	} {

@@ -45,6 +45,9 @@ func (m *Machine) Warnings(now time.Time, stale time.Duration) (all []string) {
 
 // days is a time in days, or below two in hours.
 func days(d time.Duration) string {
+	if d < time.Hour {
+		return "less than an hour"
+	}
 	if d < 48*time.Hour {
 		return counted(int(d/time.Hour), "hour")
 	}

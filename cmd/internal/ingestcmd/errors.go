@@ -18,9 +18,12 @@ import (
 // things are wrong at once, the first rule that applies decides.
 var Rules = []cli.Rule{
 	{Is: durable.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is done is kept"},
+	{Is: azure.ErrNoSecret, Code: cli.Usage, Hint: "give it with --secret-file FILE; `help environment` tells where else it may come from"},
+	{Is: azure.ErrLogin, Code: cli.Failed, Hint: "give a secret with --secret-file FILE, or `az login`; `help environment` tells where else it may come from"},
 	{Is: azure.ErrNoContainer, Code: cli.NoVault, Hint: "is the address right? `waybill vault create` makes the container of a new vault"},
-	{Is: azure.ErrOutOfReach, Code: cli.Offline, Hint: "what is done is kept: run the same again once the line is back; with --patience it waits longer"},
+	{Is: azure.ErrOutOfReach, Code: cli.Offline, Hint: "what is done is kept: run the same again once the line is back; commands that have --patience can wait longer"},
 	{As: place.InArchive, Code: cli.Incomplete, Hint: "`waybill restore` and `waybill verify --data` bring packs back from the archive; `verify --list-only` does without reading them"},
+	{As: cannotRehydrate, Code: cli.Failed, Hint: "to bring packs back from the archive takes a secret that may write in the vault, which a machine's may not: give one with --secret-file"},
 	{As: denied, Code: cli.Failed, Hint: "`help environment` tells where the secret of an address comes from; one that has expired or lacks permissions is replaced by another"},
 	{Is: ingest.ErrForeign, Code: cli.NoVault, Hint: "`waybill manifest show DISK` tells which vault it is for"},
 	{Is: ingest.ErrUnregistered, Code: cli.BadSignature, Hint: "the machine must be registered in this vault; if it is, the disk is not from it"},
@@ -45,6 +48,12 @@ var Rules = []cli.Rule{
 func denied(err error) bool {
 	var e *azure.RefusedError
 	return errors.As(err, &e) && errors.Is(e, fs.ErrPermission)
+}
+
+// cannotRehydrate knows the error of a secret that may read what is in the archive, but not bring it back.
+func cannotRehydrate(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Op == "bring back" && denied(p)
 }
 
 // noTree knows the error of a directory that has no waybill.json.

@@ -75,12 +75,12 @@ own, where they need to write; in the vault they still only create.`,
 				address = os.Getenv("WAYBILL_VAULT")
 			}
 			if address == "" {
-				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault DIR or WAYBILL_VAULT")
+				return cli.Errorf(cli.Usage, "which vault?").Hinted("say it with --vault VAULT or WAYBILL_VAULT")
 			}
 			return run(cmd.Context(), out, *secrets, address, disks, ingest.Options{Note: note, Read: level}, &sharing)
 		},
 	}
-	cmd.Flags().StringVar(&address, "vault", "", "the vault's `DIR` (default: $WAYBILL_VAULT)")
+	cmd.Flags().StringVar(&address, "vault", "", "the `VAULT`: a directory, or azblob://ACCOUNT/CONTAINER[/PREFIX] (default: $WAYBILL_VAULT)")
 	cmd.AddCommand(Reconcile(out, secrets, path(use)))
 	secrets.Line.TierFlag(cmd.Flags())
 	cmd.Flags().StringArrayVar(&from, "from", nil, "import this `DISK`, as an argument would; may be given again")

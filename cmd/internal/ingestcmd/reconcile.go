@@ -44,7 +44,7 @@ and 21 when something was renamed or is not mentioned.`,
 				address = os.Getenv("WAYBILL_VAULT")
 			}
 			if (address == "") == (len(disks) == 0) {
-				return cli.Errorf(cli.Usage, "compare with what?").Hinted("with the manifests of a vault, --vault DIR, or of the disks, --from DISK for each")
+				return cli.Errorf(cli.Usage, "compare with what?").Hinted("with the manifests of a vault, --vault VAULT, or of the disks, --from DISK for each")
 			}
 			if address != "" {
 				disks = []string{address}
@@ -52,7 +52,7 @@ and 21 when something was renamed or is not mentioned.`,
 			return reconcile(cmd.Context(), out, *secrets, disks, logs)
 		},
 	}
-	cmd.Flags().StringVar(&address, "vault", "", "the manifests of the vault in `DIR` (default: $WAYBILL_VAULT)")
+	cmd.Flags().StringVar(&address, "vault", "", "the manifests of this `VAULT` (default: $WAYBILL_VAULT)")
 	cmd.Flags().StringArrayVar(&disks, "from", nil, "the manifests of this `DISK`; may be given again")
 	return cmd
 }

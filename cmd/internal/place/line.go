@@ -2,12 +2,14 @@ package place
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"waybill/ingest/vault"
 	"waybill/ingest/vault/azure"
+	"waybill/internal/cli"
 )
 
 // OutOfReach tells the error of a remote place that did not answer for as long as it was waited for.
@@ -19,6 +21,27 @@ type Line struct {
 	Patience time.Duration                    // with a remote place that does not answer; 0 for 5 minutes
 	Tier     azure.Tier                       // of new data packs in a container; empty for its account's default
 	Waiting  func(since time.Time, err error) // told meanwhile, and with the zero time when it answers again; may be nil
+}
+
+// noticeable is how long a place may not answer until people are told: most of what fails does at once what it should when it is asked again.
+const noticeable = 3 * time.Second
+
+// Tell is a Line's Waiting that tells people what a command waits for.
+func Tell(out *cli.Output) func(since time.Time, err error) {
+	var mu sync.Mutex
+	var told time.Time
+	return func(since time.Time, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case since.IsZero() && !told.IsZero():
+			out.Say("it answers again, after %s", cli.Duration(time.Since(told)))
+			told = since
+		case !since.IsZero() && told.IsZero() && time.Since(since) >= noticeable:
+			told = since
+			out.Warn("no answer: %v. It is waited for, at most %s", err, cli.Duration(azure.DefaultPatience))
+		}
+	}
 }
 
 // options are those of a remote place.

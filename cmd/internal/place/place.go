@@ -42,11 +42,23 @@ func Remote(address string) bool { return strings.HasPrefix(address, azure.Schem
 
 // Clean is an address as it is kept: a path made absolute. A bad one fails with cli.Usage.
 func Clean(address string) (string, error) {
+	if err := local(address); err != nil {
+		return "", err
+	}
 	if !Remote(address) {
 		return filepath.Abs(address)
 	}
 	a, err := parse(address)
 	return a.String(), err
+}
+
+// local fails for a URL, which is neither an address nor meant as a path. It doesn't repeat it: there may be a signature in it.
+func local(address string) error {
+	if scheme, _, ok := strings.Cut(address, "://"); ok && !Remote(address) {
+		return cli.Errorf(cli.Usage, "a %s:// URL is no address", scheme).
+			Hinted("a container of Azure Blob Storage is azblob://ACCOUNT/CONTAINER[/PREFIX][?endpoint=URL]; `help environment` tells more")
+	}
+	return nil
 }
 
 func parse(address string) (azure.Address, error) {
@@ -66,6 +78,9 @@ func parse(address string) (azure.Address, error) {
 func CreateVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
 		return createContainer(ctx, address, s)
+	}
+	if err := local(address); err != nil {
+		return nil, err
 	}
 	v, err := vault.Create(address)
 	if err != nil {
@@ -110,6 +125,9 @@ func OpenVault(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
 		return openContainer(ctx, address, s)
 	}
+	if err := local(address); err != nil {
+		return nil, err
+	}
 	v, err := vault.Open(address)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Errorf(cli.NoVault, "there is no vault at %s", address).
@@ -145,6 +163,9 @@ func Make(ctx context.Context, address string, s Secrets) error {
 func Open(ctx context.Context, address string, s Secrets) (Store, error) {
 	if Remote(address) {
 		return openContainer(ctx, address, s)
+	}
+	if err := local(address); err != nil {
+		return nil, err
 	}
 	d, err := durable.Open(address)
 	if err != nil {

@@ -58,6 +58,8 @@ func ParseAddress(text string) (Address, error) {
 	switch {
 	case !accountForm.MatchString(a.Account):
 		return Address{}, fmt.Errorf("%q is no storage account's name", a.Account)
+	case a.Container == "":
+		return Address{}, fmt.Errorf("it names no container: %sACCOUNT/CONTAINER", Scheme)
 	case len(a.Container) < 3 || len(a.Container) > 63 || !containerForm.MatchString(a.Container):
 		return Address{}, fmt.Errorf("%q is no container's name: 3 to 63 small letters and digits, and single dashes between them", a.Container)
 	}

@@ -1,12 +1,15 @@
 package azure
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
@@ -17,6 +20,12 @@ type Credential struct {
 	SAS string // a shared access signature, without a question mark
 	Key string // the account's, in base64
 }
+
+// ErrNoSecret says that there is no secret for a place where a login won't do.
+var ErrNoSecret = errors.New("no secret is given for it, and a login is sent by https only")
+
+// ErrLogin says that no secret is given, and that nobody is logged in, or not any more.
+var ErrLogin = errors.New("no secret is given for it, and Azure knows neither this host nor its user")
 
 // client returns the container's.
 func (c Credential) client(a Address, o *container.ClientOptions) (*container.Client, error) {
@@ -30,11 +39,25 @@ func (c Credential) client(a Address, o *container.ClientOptions) (*container.Cl
 		}
 		return container.NewClientWithSharedKeyCredential(a.containerURL(), key, o)
 	}
+	if strings.HasPrefix(a.service(), "http://") {
+		return nil, ErrNoSecret
+	}
 	token, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{}})
 	if err != nil {
 		return nil, err
 	}
-	return container.NewClient(a.containerURL(), token, o)
+	return container.NewClient(a.containerURL(), login{token}, o)
+}
+
+// A login is what Azure gives this host or user. Its errors are ErrLogin.
+type login struct{ azcore.TokenCredential }
+
+func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	t, err := l.TokenCredential.GetToken(ctx, o)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLogin, err)
+	}
+	return t, err
 }
 
 // canWrite tells whether it can do more than create: send blocks, for example. Of one that names a policy of the container there is no telling.

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -51,6 +52,9 @@ func (s *Store) Level(ctx context.Context, prefix string, each func(name string,
 	})
 }
 
+// whole is what a listing of a prefix is of, for people.
+func (s *Store) whole(prefix string) string { return cmp.Or(prefix, s.address.String()) }
+
 // pages calls each for all of a listing that begins with prefix, page after page, with names as the vault knows them; a prefix comes without an item.
 func (s *Store) pages(ctx context.Context, prefix string,
 	page func(ctx context.Context, whole string, marker *string) ([]*container.BlobPrefix, []*container.BlobItem, *string, error),
@@ -68,7 +72,7 @@ func (s *Store) pages(ctx context.Context, prefix string,
 			return err
 		})
 		if err != nil {
-			return s.known("list", prefix, err)
+			return s.known("list", s.whole(prefix), err)
 		}
 		if err := s.merge(prefixes, items, each); err != nil {
 			return err

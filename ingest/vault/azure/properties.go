@@ -108,7 +108,7 @@ func (s *Store) eachBlob(ctx context.Context, prefix string, each func(name stri
 			return err
 		})
 		if err != nil {
-			return s.known("list", prefix, err)
+			return s.known("list", s.whole(prefix), err)
 		}
 		for _, item := range page.Segment.BlobItems {
 			if err := each(strings.TrimPrefix(*item.Name, s.address.Prefix), *item.Properties.ContentLength, item.Properties.ContentMD5); err != nil {

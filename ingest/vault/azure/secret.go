@@ -1,7 +1,7 @@
 package azure
 
 import (
-	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -14,7 +14,7 @@ func ParseSecret(text string, a Address) (Credential, error) {
 			return c, nil
 		}
 	}
-	return Credential{}, errors.New("none of it is for account " + a.Account)
+	return Credential{}, fmt.Errorf("none of it is for container %s of account %s", a.Container, a.Account)
 }
 
 func parseLine(line string, a Address) (Credential, bool) {
