@@ -20,7 +20,7 @@ var Rules = []cli.Rule{
 	{Is: durable.ErrFull, Code: cli.DiskFull, Hint: "make room, then run it again: what is done is kept"},
 	{Is: azure.ErrNoSecret, Code: cli.Usage, Hint: "give it with --secret-file FILE; `help environment` tells where else it may come from"},
 	{Is: azure.ErrLogin, Code: cli.Failed, Hint: "give a secret with --secret-file FILE, or `az login`; `help environment` tells where else it may come from"},
-	{Is: azure.ErrNoContainer, Code: cli.NoVault, Hint: "is the address right? `waybill vault create` makes the container of a new vault"},
+	{Is: azure.ErrNoContainer, Code: cli.NoVault, Hint: "is the address right? A container that was deleted can be had back for as long as its account keeps it (soft delete); `waybill vault create` makes that of a new vault"},
 	{Is: azure.ErrOutOfReach, Code: cli.Offline, Hint: "what is done is kept: run the same again once the line is back; commands that have --patience can wait longer"},
 	{As: place.InArchive, Code: cli.Incomplete, Hint: "`waybill restore` and `waybill verify --data` bring packs back from the archive; `verify --list-only` does without reading them"},
 	{As: cannotRehydrate, Code: cli.Failed, Hint: "to bring packs back from the archive takes a secret that may write in the vault, which a machine's may not: give one with --secret-file"},

@@ -198,7 +198,11 @@ func (l *VerifyLine) write(w io.Writer, name string) {
 	}
 	fmt.Fprintf(w, "%s: %s %s\n", name, what, l.Vault)
 	for _, m := range l.Machines {
-		fmt.Fprintf(w, "  machine %s  %s  %s, the newest %.12s\n", m.Machine, manifest.EscapePath([]byte(m.Name)), cli.Counted(int64(m.Commits), "commit"), m.Newest)
+		newest := ""
+		if m.Commits > 0 {
+			newest = fmt.Sprintf(", the newest %.12s", m.Newest)
+		}
+		fmt.Fprintf(w, "  machine %s  %s  %s%s\n", m.Machine, manifest.EscapePath([]byte(m.Name)), cli.Counted(int64(m.Commits), "commit"), newest)
 	}
 	good := "good"
 	if l.ListOnly {
