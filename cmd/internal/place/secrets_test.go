@@ -51,6 +51,7 @@ func TestSecrets(t *testing.T) {
 		{"a file's other line", Secrets{}, all, "azblob://acme/vault-work", "sig=work"},
 		{"a command", Secrets{}, without(f), testVault, "sig=command"},
 		{"a connection string", Secrets{}, without(f, c), testVault, "a2V5"},
+		{"a connection string of what the address says", Secrets{}, map[string]string{s: "AccountName=acme;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:1/acme;"}, testVault + "?endpoint=http://127.0.0.1:1/acme", "a2V5"},
 		{"a signature", Secrets{}, without(f, c, s), testVault, "sig=token"},
 		{"a key", Secrets{}, without(f, c, s, tok), testVault, "a2V5Mg=="},
 		{"another account's key", Secrets{}, map[string]string{k: "a2V5Mg==", "AZURE_STORAGE_ACCOUNT": "other"}, testVault, ""},
@@ -70,6 +71,8 @@ func TestSecrets(t *testing.T) {
 func TestSecretsErrors(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"of another account": {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=other;AccountKey=SeCrEt"},
+		"of another cloud":   {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=acme;AccountKey=SeCrEt;EndpointSuffix=core.chinacloudapi.cn"},
+		"of an emulator":     {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=acme;AccountKey=SeCrEt;BlobEndpoint=http://127.0.0.1:10000/acme;"},
 		"no file":            {"WAYBILL_AZURE_SECRET_FILE": filepath.Join(t.TempDir(), "none")},
 		"a failing command":  {"WAYBILL_AZURE_SECRET_COMMAND": "echo SeCrEt; exit 3"},
 		"an empty command":   {"WAYBILL_AZURE_SECRET_COMMAND": "echo"},
@@ -93,6 +96,7 @@ func TestClean(t *testing.T) {
 		{testVault + "?endpoint=https://x/?sig=SeCrEt", ""},
 		{"azblob://acme/v%zz?sig=SeCrEt", ""},
 		{"azblob://acme", ""},
+		{"https://acme.blob.core.windows.net/vault?sp=r&sig=SeCrEt", ""},
 		{"azblob://Acme/vault", ""},
 	} {
 		got, err := Clean(tt.address)

@@ -9,10 +9,20 @@ import (
 // ParseSecret finds in a text, of a secret a line, the first that fits an address: the URL of a SAS or a connection string of that account, or
 // a bare SAS or key. Its errors don't repeat any of it.
 func ParseSecret(text string, a Address) (Credential, error) {
+	var elsewhere string
 	for line := range strings.Lines(text) {
-		if c, ok := parseLine(strings.TrimSpace(line), a); ok {
-			return c, nil
+		c, ok := parseLine(strings.TrimSpace(line), a)
+		if !ok {
+			continue
 		}
+		if at := endpointOf(line); a.Endpoint == "" && at != "" && at != a.service() {
+			elsewhere = at
+			continue
+		}
+		return c, nil
+	}
+	if elsewhere != "" {
+		return Credential{}, fmt.Errorf("its connection string is for %s: the address needs ?endpoint=%s then", elsewhere, elsewhere)
 	}
 	return Credential{}, fmt.Errorf("none of it is for container %s of account %s", a.Container, a.Account)
 }
@@ -40,15 +50,32 @@ func parseURL(line string, a Address) (Credential, bool) {
 
 // parseConnection takes the key or the SAS of a connection string.
 func parseConnection(line string, a Address) (Credential, bool) {
-	fields := map[string]string{}
-	for field := range strings.SplitSeq(line, ";") {
-		name, value, _ := strings.Cut(field, "=")
-		fields[strings.TrimSpace(name)] = value
-	}
+	fields := fieldsOf(line)
 	c := Credential{Key: fields["AccountKey"], SAS: strings.TrimPrefix(fields["SharedAccessSignature"], "?")}
 	name, endpoint := fields["AccountName"], fields["BlobEndpoint"]
 	if u, err := url.Parse(endpoint); name == "" && err == nil { // with a SAS only the endpoint says whose it is
 		name, _, _ = strings.Cut(u.Host, ".")
 	}
 	return c, name == a.Account && (c.Key != "" || c.SAS != "")
+}
+
+func fieldsOf(connection string) map[string]string {
+	fields := map[string]string{}
+	for field := range strings.SplitSeq(connection, ";") {
+		name, value, _ := strings.Cut(field, "=")
+		fields[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return fields
+}
+
+// endpointOf is the blob service that a connection string names; empty for other secrets, and when it says nothing of it.
+func endpointOf(line string) string {
+	fields := fieldsOf(line)
+	if at, err := url.Parse(fields["BlobEndpoint"]); err == nil && at.Host != "" {
+		return strings.TrimSuffix(at.Scheme+"://"+at.Host+at.Path, "/")
+	}
+	if suffix := fields["EndpointSuffix"]; suffix != "" && fields["AccountName"] != "" {
+		return "https://" + fields["AccountName"] + ".blob." + suffix
+	}
+	return ""
 }
