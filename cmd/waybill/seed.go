@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -191,7 +192,11 @@ func (a *app) runAndTell(ctx context.Context, w *writing, o *seed.Options, f *se
 	a.out.Answer("seed", l, l.write)
 	a.advise(o.Volumes.Mode, l.Volumes)
 	if len(r.Disks) > 0 && err == nil {
-		a.out.Say("ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`")
+		ship := "ship the disks; where they arrive: `waybill ingest --vault VAULT DISK...`"
+		if slices.ContainsFunc(f.to, place.Remote) {
+			ship = "when all of it is in the cloud: `waybill-ingest --vault VAULT --from azblob://ACCOUNT/CONTAINER`, with the address where it is then"
+		}
+		a.out.Say("%s", ship)
 	}
 	return errors.Join(err, a.missed(r.Point), a.problems(r.Point))
 }
