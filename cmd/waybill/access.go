@@ -38,12 +38,62 @@ func withAccess(s place.Secrets, c *keys.Credentials) place.Secrets {
 
 // takeAccess has a newer access to the vault replace the machine's own, if one is there that lets it in. What is open goes on with it.
 func (w *writing) takeAccess(ctx context.Context) error {
+	newer, fresh, err := w.newerAccess(ctx)
+	if err != nil || newer == nil {
+		return err
+	}
+	c := *w.state.Credentials
+	old := w.vault
+	w.vault, c.Access = fresh, newer
+	if err := old.Close(); err != nil {
+		return err
+	}
+	return w.state.SetCredentials(&c)
+}
+
+// lookForAccess keeps for the next run any newer access that comes into the vault during this one, until stop is called: when this one outlasts its own,
+// nobody could fetch that any more.
+func (w *writing) lookForAccess(ctx context.Context) (stop func()) {
+	own := w.state.Credentials.Access
+	if own == nil || w.secrets.Given() {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(max(min(time.Until(own.Expires)/8, time.Hour), time.Second))
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+			}
+			w.keepNewer(ctx) // what fails is tried again the next time
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (w *writing) keepNewer(ctx context.Context) error {
+	newer, fresh, err := w.newerAccess(ctx)
+	if err != nil || newer == nil {
+		return err
+	}
+	return errors.Join(fresh.Close(), w.state.KeepAccess(newer))
+}
+
+// newerAccess finds an access that ends later than the machine's own and lets it in, and opens the vault with it; nil when there is none.
+func (w *writing) newerAccess(ctx context.Context) (newer *keys.Access, fresh place.Store, err error) {
 	c := *w.state.Credentials
 	if c.Access == nil || w.secrets.Given() {
-		return nil // it came in by other means
+		return nil, nil, nil // it came in by other means
 	}
-	var fresh place.Store
-	newer, err := w.state.NewerAccess(ctx, w.vault, func(x *keys.Access) bool {
+	newer, err = w.state.NewerAccess(ctx, w.vault, func(x *keys.Access) bool {
 		if !place.Ends(x.SAS).Equal(x.Expires) {
 			return false // somebody would have it held on to for longer than it lets in, and later ones passed over
 		}
@@ -59,15 +109,7 @@ func (w *writing) takeAccess(ctx context.Context) error {
 		fresh = v
 		return true
 	})
-	if err != nil || newer == nil {
-		return err
-	}
-	old := w.vault
-	w.vault, c.Access = fresh, newer
-	if err := old.Close(); err != nil {
-		return err
-	}
-	return w.state.SetCredentials(&c)
+	return newer, fresh, err
 }
 
 // warnOfEnd warns when the machine's access to its vault ends soon, or has.

@@ -25,11 +25,16 @@ type writing struct {
 	own     tree          // catalogue packs and commits that the vault may not have yet
 	vault   place.Store   // nil when it can't be reached
 	disks   []tree        // that an interrupted seed has begun
+
+	stopLooking func() // for a newer access
 }
 
 // Close releases everything.
 func (w *writing) Close() error {
 	var errs []error
+	if w.stopLooking != nil {
+		w.stopLooking()
+	}
 	if w.Domain != nil {
 		errs = append(errs, w.Domain.Close())
 	}
@@ -89,7 +94,11 @@ func (w *writing) openVault(ctx context.Context) error {
 	if err := w.takeAccess(ctx); err != nil {
 		return err
 	}
-	return w.publish(ctx)
+	if err := w.publish(ctx); err != nil {
+		return err
+	}
+	w.stopLooking = w.lookForAccess(ctx)
+	return nil
 }
 
 // open opens the domain in what the machine keeps, the vault if it is open, and more trees.

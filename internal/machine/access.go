@@ -19,6 +19,21 @@ func (s *State) SetCredentials(c *keys.Credentials) error {
 	if c.Vault != old.Vault || c.RecoveryRecipient != old.RecoveryRecipient || c.ReceiptKey != old.ReceiptKey {
 		return fmt.Errorf("the credentials are of vault %s: %w", c.Vault, ErrOtherVault)
 	}
+	if err := s.keep(c); err != nil {
+		return err
+	}
+	s.Credentials = c
+	return nil
+}
+
+// KeepAccess records an access for the next run. This one goes on with the credentials that it has, which it may be using meanwhile.
+func (s *State) KeepAccess(a *keys.Access) error {
+	c := *s.Credentials
+	c.Access = a
+	return s.keep(&c)
+}
+
+func (s *State) keep(c *keys.Credentials) error {
 	b, err := c.Encode()
 	if err == nil {
 		err = s.replaceSecret(credentialsName, b)
@@ -26,7 +41,6 @@ func (s *State) SetCredentials(c *keys.Credentials) error {
 	if err != nil {
 		return fmt.Errorf("recording the vault's credentials in the machine's state: %w", err)
 	}
-	s.Credentials = c
 	return nil
 }
 
