@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"waybill/manifest"
+	"waybill/seed/disk"
 )
 
 // A part is what a tree has of one machine.
@@ -314,13 +315,50 @@ func (p *part) receipts(ctx context.Context) error {
 	return nil
 }
 
+// diskLabels are the names of the labels beside custody logs: those that are there, and on a sealed disk its own.
+func (p *part) diskLabels() (names []string) {
+	for name := range p.files {
+		if manifest.ParseDiskLabelName(name) {
+			names = append(names, name)
+		}
+	}
+	if l := p.tree.label; l != nil && l.Machine == p.id && l.State == disk.Sealed {
+		names = append(names, manifest.DiskLabelName(l.Machine, l.Set, l.Disk))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// diskLabel checks such a label: it is of the disk that its name says. What else it says is for people, and signed nowhere.
+func (p *part) diskLabel(ctx context.Context, name string) error {
+	p.known[name] = true
+	b, err := manifest.ReadObject(ctx, p.tree, name, maxLabel)
+	if err != nil && p.tree.remote() && unreadable(err) {
+		return err
+	}
+	var l disk.Label
+	if err == nil {
+		l, err = disk.ParseLabel(b)
+	}
+	if err == nil && name != manifest.DiskLabelName(l.Machine, l.Set, l.Disk) {
+		err = fmt.Errorf("%w: it is another disk's", manifest.ErrFormat)
+	}
+	if err != nil {
+		p.damaged(name, err)
+	}
+	return nil
+}
+
 // custody checks the custody logs of the machine's disks. That the end of one is gone, only receipts can tell.
 func (p *part) custody(ctx context.Context, m *manifest.Machine) error {
 	var logs []manifest.Custody
-	for _, name := range slices.Sorted(maps.Keys(p.files)) {
-		if manifest.ParseDiskLabelName(name) {
-			p.known[name] = true
+	var errs []error
+	for _, name := range p.diskLabels() {
+		if err := p.diskLabel(ctx, name); err != nil {
+			errs = append(errs, err)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
 		e, ok := manifest.ParseCustodyName(name)
 		if !ok {
 			continue
@@ -330,7 +368,6 @@ func (p *part) custody(ctx context.Context, m *manifest.Machine) error {
 			logs = append(logs, e)
 		}
 	}
-	var errs []error
 	for _, l := range logs {
 		log, err := manifest.ReadCustody(ctx, p.tree, l.Machine, l.Set, l.Disk, m.SigningKey, p.tree.vault.ReceiptKey)
 		bad := manifest.CustodyErrors(err)
