@@ -54,9 +54,9 @@ func renewed(s *machine.State, file, address string) (*keys.Credentials, error) 
 	} else {
 		var n *keys.Credentials
 		if n, err = keys.ParseCredentials(b); err == nil {
-			old := c.Access
-			if c = *n; c.Access == nil {
-				c.Access = old
+			old := c
+			if c = *n; c.Access == nil && c.Address == old.Address { // it is for nobody else
+				c.Access = old.Access
 			}
 		}
 	}
