@@ -84,7 +84,7 @@ type restoreLine struct {
 	Seconds     float64           `json:"seconds"`
 }
 
-func (a *app) restore(ctx context.Context, point string, paths []string, f *restoreFlags) error {
+func (a *app) restore(ctx context.Context, point string, paths []string, f *restoreFlags) (err error) {
 	opts, err := f.options(paths)
 	if err == nil {
 		err = a.useLine(&f.line)
@@ -97,6 +97,7 @@ func (a *app) restore(ctx context.Context, point string, paths []string, f *rest
 		return err
 	}
 	defer r.Close()
+	defer func() { err = lapsed(r.state, err) }()
 	p, err := r.point(ctx, point)
 	if err != nil {
 		return err

@@ -137,7 +137,7 @@ type seedLine struct {
 	Absent  []int        `json:"absent"`
 }
 
-func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
+func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) (err error) {
 	v, err := a.volumeOptions(&f.journal)
 	if err == nil {
 		err = a.useLine(&f.line)
@@ -150,6 +150,7 @@ func (a *app) seed(ctx context.Context, paths []string, f *seedFlags) error {
 		return err
 	}
 	defer w.Close()
+	defer func() { err = lapsed(w.state, err) }()
 	o, err := w.seedOptions(a, paths, f, v)
 	if err != nil {
 		return err

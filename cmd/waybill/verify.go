@@ -81,12 +81,13 @@ func (a *app) verify(ctx context.Context, what []string, f *verifyFlags) error {
 }
 
 // verifyPoint checks what one recovery point needs.
-func (a *app) verifyPoint(ctx context.Context, name string, f *verifyFlags) error {
+func (a *app) verifyPoint(ctx context.Context, name string, f *verifyFlags) (err error) {
 	r, err := a.read(ctx, &f.read, true)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	defer func() { err = lapsed(r.state, err) }()
 	p, err := r.point(ctx, name)
 	if err != nil {
 		return err
@@ -97,12 +98,13 @@ func (a *app) verifyPoint(ctx context.Context, name string, f *verifyFlags) erro
 }
 
 // verifyData checks every chunk of a machine's packs.
-func (a *app) verifyData(ctx context.Context, f *verifyFlags) error {
+func (a *app) verifyData(ctx context.Context, f *verifyFlags) (err error) {
 	r, err := a.read(ctx, &f.read, true)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	defer func() { err = lapsed(r.state, err) }()
 	errs := []error{r.verifyKeys(ctx, r.trees[len(r.trees)-1])}
 	var readable []domain.Point
 	for _, p := range r.Points(ctx) {
