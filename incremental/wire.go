@@ -96,10 +96,11 @@ func (v *wire) Publish(_ context.Context, c save.Commit) error {
 			return fmt.Errorf("commit %d: %w", seq, ErrForked)
 		} // else an earlier try whose answer was lost
 	}
-	if err == nil {
-		return v.forget()
+	if err != nil {
+		return fmt.Errorf("writing manifest %d: %w", seq, err)
 	}
-	return fmt.Errorf("writing manifest %d: %w", seq, err)
+	v.forget()
+	return nil
 }
 
 // put creates an object. The first that can't be is the run's end: what else is on its way is given up, and fails for the same reason.

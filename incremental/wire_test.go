@@ -292,3 +292,37 @@ func (m *machine) packsThere() map[manifest.Digest]int64 {
 	}
 	return there
 }
+
+// A stuck ledger forgets nothing that was noted in it: its disk is full.
+type stuck struct{ book }
+
+func (s *stuck) Clear() error {
+	if len(s.packs) > 0 {
+		return errors.New("no space left")
+	}
+	return nil
+}
+
+// A backup that the vault has is made, whatever becomes of the note of what was sent for it; and what that goes on naming is not taken for a failed run's.
+func TestLedgerThatForgetsNothing(t *testing.T) {
+	m, root := newMachine(t), t.TempDir()
+	ledger := &stuck{}
+	write(t, root+"/a", noise(1000, 1))
+	m.options.Ledger = ledger
+	if r := m.backup(root); len(r.Packs) == 0 {
+		t.Fatal("nothing was sent")
+	}
+	m.options.Ledger = &ledger.book
+	write(t, root+"/b", noise(1000, 2))
+	settle()
+	m.backup(root)
+	for _, l := range m.open().Chain.Links {
+		seen := map[manifest.Digest]bool{}
+		for _, p := range l.Manifest.Packs {
+			if seen[p.Name] {
+				t.Errorf("commit %d lists a pack twice", l.Manifest.Sequence)
+			}
+			seen[p.Name] = true
+		}
+	}
+}
