@@ -16,6 +16,7 @@ package azure
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -57,16 +58,17 @@ type Store struct {
 	container  *container.Client
 	opts       Options
 	line       line
-	blocks     *blockPool                 // nil when the credential can only create: then every object is one request
-	first      time.Duration              // to wait before the second try
-	single     int64                      // singleSize
-	denied     func(now time.Time) string // why the credential may be refused
-	idle       func()                     // closes connections
+	blocks     *blockPool                             // nil when the credential can only create: then every object is one request
+	first      time.Duration                          // to wait before the second try
+	single     int64                                  // singleSize
+	denied     func(now time.Time) string             // why the credential may be refused
+	login      func() (azcore.TokenCredential, error) // for the services that read from here; always the same
+	idle       func()                                 // closes connections
 }
 
 // Open returns the store at an address. It asks nothing of the service: whether there is such a container, the first call tells.
 func Open(a Address, c Credential, o Options) (*Store, error) {
-	s := &Store{address: a, credential: c, opts: o, first: firstWait, single: singleSize, denied: c.why, idle: func() {}}
+	s := &Store{address: a, credential: c, opts: o, first: firstWait, single: singleSize, denied: c.why, idle: func() {}, login: sync.OnceValues(newLogin)}
 	if s.opts.Patience == 0 {
 		s.opts.Patience = DefaultPatience
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
@@ -42,16 +41,15 @@ func (s *Store) PutFrom(ctx context.Context, name string, from any, fromName str
 	if err != nil {
 		return false, fmt.Errorf("copying %s: %w", name, err)
 	}
-	once := &blob.AccessConditions{ModifiedAccessConditions: &blob.ModifiedAccessConditions{IfNoneMatch: to.Ptr(azcore.ETagAny)}}
 	maybe := false // done in an attempt whose answer was lost
 	err = s.try(ctx, "create", func(ctx context.Context) error {
 		_, err := b.UploadBlobFromURL(ctx, url, &blockblob.UploadBlobFromURLOptions{SourceContentMD5: md5, CopySourceAuthorization: token, CopySourceBlobProperties: to.Ptr(false),
-			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: once})
+			HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: ifNew})
 		maybe = maybe || passes(err)
 		return fetches(err)
 	})
 	if wontFetch(err) {
-		err = s.putBlockFrom(ctx, b, url, token, size, md5, once)
+		err = s.putBlockFrom(ctx, b, url, token, size, md5)
 	}
 	if wontFetch(err) {
 		return false, fmt.Errorf("copying %s: the service fetches nothing by itself: %w", name, errors.ErrUnsupported)
@@ -74,7 +72,7 @@ func (s *Store) PutFrom(ctx context.Context, name string, from any, fromName str
 }
 
 // putBlockFrom fetches the object as one block, and makes a blob of that. It takes more of a credential than PutFrom's other way: write.
-func (s *Store) putBlockFrom(ctx context.Context, b *blockblob.Client, url string, token *string, size int64, md5 []byte, once *blob.AccessConditions) error {
+func (s *Store) putBlockFrom(ctx context.Context, b *blockblob.Client, url string, token *string, size int64, md5 []byte) error {
 	if size > blockblob.MaxStageBlockBytes {
 		return errors.ErrUnsupported
 	}
@@ -82,7 +80,7 @@ func (s *Store) putBlockFrom(ctx context.Context, b *blockblob.Client, url strin
 	return s.try(ctx, "create", func(ctx context.Context) error {
 		_, err := b.StageBlockFromURL(ctx, id, url, &blockblob.StageBlockFromURLOptions{CopySourceAuthorization: token, SourceContentValidation: blob.SourceContentValidationTypeMD5(md5)})
 		if err = fetches(err); err == nil {
-			_, err = b.CommitBlockList(ctx, []string{id}, &blockblob.CommitBlockListOptions{HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: once})
+			_, err = b.CommitBlockList(ctx, []string{id}, &blockblob.CommitBlockListOptions{HTTPHeaders: &blob.HTTPHeaders{BlobContentMD5: md5}, AccessConditions: ifNew})
 		}
 		return err
 	})
@@ -130,7 +128,7 @@ func (s *Store) readable(ctx context.Context, name string) (url string, token *s
 		url, err = b.GetSASURL(sas.BlobPermissions{Read: true}, time.Now().Add(readableFor), nil)
 		return url, nil, err
 	}
-	tokens, err := azidentity.NewDefaultAzureCredential(nil)
+	tokens, err := s.login()
 	if err != nil {
 		return "", nil, err
 	}

@@ -42,15 +42,20 @@ func (c Credential) client(a Address, o *container.ClientOptions) (*container.Cl
 	if strings.HasPrefix(a.service(), "http://") {
 		return nil, ErrNoSecret
 	}
-	token, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{}})
+	token, err := newLogin()
 	if err != nil {
 		return nil, err
 	}
-	return container.NewClient(a.containerURL(), login{token}, o)
+	return container.NewClient(a.containerURL(), token, o)
 }
 
-// A login is what Azure gives this host or user. Its errors are ErrLogin.
+// A login is what Azure gives this host or user. Its errors are ErrLogin. It remembers its tokens for as long as they last.
 type login struct{ azcore.TokenCredential }
+
+func newLogin() (azcore.TokenCredential, error) {
+	token, err := azidentity.NewDefaultAzureCredential(nil)
+	return login{token}, err
+}
 
 func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	t, err := l.TokenCredential.GetToken(ctx, o)

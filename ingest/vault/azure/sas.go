@@ -12,7 +12,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
@@ -79,7 +78,7 @@ func (c Credential) sign(ctx context.Context, a Address, v sas.BlobSignatureValu
 
 // delegation asks the service for a key that signs for whoever is logged in.
 func delegation(ctx context.Context, a Address, from, until time.Time) (*service.UserDelegationCredential, error) {
-	token, err := azidentity.NewDefaultAzureCredential(nil)
+	token, err := newLogin()
 	if err != nil {
 		return nil, err
 	}
