@@ -89,15 +89,17 @@ func (j *job) lookAtVault(ctx context.Context, sorted []*want) (err error) {
 		}
 		md5 := sum(manifest.PackName(j.machine.Machine, w.Name))
 		wrong := len(md5) > 0 && string(md5) != string(w.MD5[:])
-		switch t := here; {
-		case here == nil && (!sums || len(md5) > 0 && !wrong && !before.spoiled(w)), before.has(w) && !wrong:
-			w.state = present
-		case here == nil:
+		good := before.has(w) && !wrong
+		t := here
+		if here == nil {
+			good = good || !sums || len(md5) > 0 && !wrong && !before.spoiled(w)
 			t = own
-			fallthrough
-		default:
-			w.trees, w.sums, w.doubt = []*tree{t}, map[*tree][]byte{t: md5}, before.spoiled(w)
 		}
+		if good {
+			w.state = present
+			return
+		}
+		w.trees, w.sums, w.doubt = []*tree{t}, map[*tree][]byte{t: md5}, before.spoiled(w)
 	})
 }
 

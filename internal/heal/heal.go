@@ -113,7 +113,7 @@ func (r *Report) again(ctx context.Context, d *domain.Domain, packs []manifest.P
 			lost = append(lost, p)
 			continue
 		}
-		err = o.Put(ctx, manifest.PackName(d.Machine.Machine, p.Name), bytes.NewReader(b))
+		err = o.Put(ctx, manifest.PackName(d.Machine.Machine, p.Name), p.Body(bytes.NewReader(b)))
 		if errors.Is(err, fs.ErrExist) {
 			lost = append(lost, p)
 			continue
