@@ -49,7 +49,7 @@ func benchAzure(ctx context.Context, args []string, stdout, stderr io.Writer) (e
 	if err != nil {
 		return fmt.Errorf("making a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer discard(&err, work)
 	c := &cloud{azureOptions: o, work: work, bin: o.waybill, log: stderr, report: newAzureReport(o)}
 	if err := c.prepare(ctx); err != nil {
 		return err
@@ -61,10 +61,7 @@ func benchAzure(ctx context.Context, args []string, stdout, stderr io.Writer) (e
 			}
 		}
 	}
-	if o.json {
-		return c.report.writeJSON(stdout)
-	}
-	return c.report.writeTables(stdout)
+	return show(c.report, o.json, stdout)
 }
 
 func parseAzure(args []string, stderr io.Writer) (*azureOptions, error) {

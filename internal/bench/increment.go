@@ -60,7 +60,7 @@ func benchIncremental(ctx context.Context, args []string, stdout, stderr io.Writ
 	if err != nil {
 		return fmt.Errorf("making a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer discard(&err, work)
 	b := &increments{incrementOptions: o, work: work, bin: o.waybill, log: stderr, report: newIncrementReport(o)}
 	if err := b.prepare(ctx); err != nil {
 		return err
@@ -83,10 +83,7 @@ func benchIncremental(ctx context.Context, args []string, stdout, stderr io.Writ
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	if o.json {
-		return b.report.writeJSON(stdout)
-	}
-	return b.report.writeTables(stdout)
+	return show(b.report, o.json, stdout)
 }
 
 func parseIncremental(args []string, stderr io.Writer) (*incrementOptions, error) {

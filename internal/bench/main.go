@@ -77,7 +77,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return fmt.Errorf("making a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer discard(&err, work)
 
 	tools, err := pickTools(ctx, o, work, stderr)
 	if err != nil {
@@ -90,10 +90,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 			return fmt.Errorf("corpus %s: %w", c.name, err)
 		}
 	}
-	if o.json {
-		return rep.writeJSON(stdout)
-	}
-	return rep.writeTables(stdout)
+	return show(rep, o.json, stdout)
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {

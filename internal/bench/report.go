@@ -41,6 +41,19 @@ type result struct {
 	Median  sample   `json:"median"` // of each figure by itself
 }
 
+// A shown report can be read by people and by programs.
+type shown interface {
+	writeJSON(w io.Writer) error
+	writeTables(w io.Writer) error
+}
+
+func show(r shown, json bool, w io.Writer) error {
+	if json {
+		return r.writeJSON(w)
+	}
+	return r.writeTables(w)
+}
+
 func newReport(ctx context.Context, o *options, tools []*tool) *report {
 	r := &report{Format: "waybill bench 1", Dir: o.dir, Runs: o.runs, Scale: o.scale, Tools: map[string]string{},
 		Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())}

@@ -54,7 +54,7 @@ func benchShip(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 	if err != nil {
 		return fmt.Errorf("making a working directory: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	defer discard(&err, work)
 	v := &voyage{shipOptions: o, work: work, bin: o.waybill, source: o.source, log: stderr,
 		vault: filepath.Join(work, "vault"), own: filepath.Join(work, "own"), report: newShipReport(o)}
 	if err := v.prepare(ctx); err != nil {
@@ -65,10 +65,7 @@ func benchShip(ctx context.Context, args []string, stdout, stderr io.Writer) (er
 			return fmt.Errorf("run %d: %w", run+1, err)
 		}
 	}
-	if o.json {
-		return v.report.writeJSON(stdout)
-	}
-	return v.report.writeTables(stdout)
+	return show(v.report, o.json, stdout)
 }
 
 func parseShip(args []string, stderr io.Writer) (*shipOptions, error) {

@@ -149,6 +149,7 @@ func Make(ctx context.Context, address string, s Secrets) error {
 	if err != nil {
 		return err
 	}
+	defer store.Close()
 	there := errors.New("something is there")
 	if err = store.List(ctx, "", func(string, int64) error { return there }); errors.Is(err, azure.ErrNoContainer) {
 		err = azure.Create(ctx, a, c, s.Line.options())
