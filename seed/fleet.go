@@ -334,7 +334,7 @@ func (t *target) Write(p []byte) (int, error) {
 func (t *target) Commit(p manifest.Pack) error {
 	t.fleet.ended(t.disk, p.Size)
 	name := manifest.PackName(t.fleet.machine, p.Name)
-	if err := t.file.Commit(name); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.CommitPack(t.file, name, p); err != nil && !errors.Is(err, fs.ErrExist) {
 		return t.fleet.fail(t.disk, err)
 	}
 	if t.class == manifest.Catalogue {

@@ -76,7 +76,7 @@ func (d *directory) Usable() error { return Usable(d.Path()) }
 type Blobs interface {
 	manifest.Store
 	Remove(ctx context.Context, name string) error
-	Overwrite(ctx context.Context, name string, b []byte) error
+	PutOver(ctx context.Context, name string, body io.ReadSeeker) error // in place of whatever has the name, at one blow
 	Path() string
 	Close() error
 }
@@ -91,7 +91,7 @@ func Container(s Blobs) Medium { return &blobs{s} }
 type blobs struct{ Blobs }
 
 func (b *blobs) Replace(name string, p []byte) error {
-	return b.Overwrite(context.Background(), name, p)
+	return b.PutOver(context.Background(), name, bytes.NewReader(p))
 }
 
 func (b *blobs) CreateSized(size int64) (File, error) {
@@ -123,6 +123,15 @@ func (b *blobs) Usable() error {
 type blobFile struct {
 	to      *blobs
 	content []byte
+	pack    *manifest.Pack // that it is; nil for another file
+}
+
+// CommitPack commits a file that is a pack. A medium that makes something of that is told.
+func CommitPack(f File, name string, p manifest.Pack) error {
+	if b, ok := f.(*blobFile); ok {
+		b.pack = &p
+	}
+	return f.Commit(name)
 }
 
 func (f *blobFile) Write(p []byte) (int, error) {
@@ -132,7 +141,11 @@ func (f *blobFile) Write(p []byte) (int, error) {
 
 func (f *blobFile) Commit(name string) error {
 	defer f.Abort()
-	return f.to.Put(context.Background(), name, bytes.NewReader(f.content))
+	var body io.ReadSeeker = bytes.NewReader(f.content)
+	if f.pack != nil {
+		body = f.pack.Body(body)
+	}
+	return f.to.Put(context.Background(), name, body)
 }
 
 func (f *blobFile) Abort() { f.content = nil }

@@ -44,7 +44,7 @@ func TestDataBoxVersion(t *testing.T) {
 	if err := s.Put(t.Context(), "a/b", bytes.NewReader([]byte("hello"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Overwrite(t.Context(), "a/b", []byte("world")); err != nil {
+	if err := s.PutOver(t.Context(), "a/b", bytes.NewReader([]byte("world"))); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := s.Size(t.Context(), "a/b"); n != 5 || err != nil {
