@@ -19,7 +19,7 @@ type copier interface {
 // copyAcross has the vault fetch a pack by itself, after it was found good where it is. It is not done when that can't be.
 func (j *job) copyAcross(ctx context.Context, w *want, t *tree) (done bool, bad, err error) {
 	c, ok := j.vault.(copier)
-	if !ok || !t.far() || j.byHost.Load() {
+	if !ok || !t.remote() || j.byHost.Load() {
 		return false, nil, nil
 	}
 	if j.opts.Read == Full || j.judge(w, t) != sound {
@@ -47,15 +47,9 @@ func (j *job) copyAcross(ctx context.Context, w *want, t *tree) (done bool, bad,
 	}
 }
 
-// far tells a container from what is on this host.
-func (t *tree) far() bool {
-	r, ok := t.Reader.(interface{ Remote() bool })
-	return ok && r.Remote()
-}
-
 // piece is how much of a pack is read at once.
 func (t *tree) piece() int {
-	if t.far() {
+	if t.remote() {
 		return 4 << 20 // each is a request
 	}
 	return 1 << 20

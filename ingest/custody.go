@@ -231,7 +231,7 @@ func (c *custody) imported(vault manifest.PublicKey) (packs int) {
 func (j *job) giveBack(ctx context.Context, m medium) {
 	t, l := m.tree, m.label
 	to, ok := t.Reader.(manifest.Store)
-	if !ok || t.far() || t.inPlace || t.left() != nil || ctx.Err() != nil {
+	if !ok || t.remote() || t.inPlace || t.left() != nil || ctx.Err() != nil {
 		return
 	}
 	if _, err := manifest.CopyCustody(ctx, to, j.vault, l.Machine, l.Set, l.Disk, j.machine.SigningKey, j.doc.ReceiptKey); err != nil && ctx.Err() == nil {

@@ -67,7 +67,7 @@ func (o *Options) workers(t *tree) int {
 	switch {
 	case o.Workers > 0:
 		return o.Workers
-	case t.far():
+	case t.remote():
 		return asking / 2
 	case ok && medium.Rotating():
 		return 1

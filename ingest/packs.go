@@ -193,7 +193,7 @@ func (j *job) fetch(ctx context.Context, w *want) error {
 			w.from = t
 			return nil
 		}
-		if unreadable(bad) && t.far() {
+		if unreadable(bad) && t.remote() {
 			return fmt.Errorf("reading pack %s of %s: %w", w.Name, t.Name, bad) // the line's fault, not the pack's
 		}
 		if unreadable(bad) && !t.alive(ctx) {

@@ -25,6 +25,8 @@ import (
 	mrand "math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A Store keeps a board. Put creates an object once, and fails with fs.ErrExist when its name is taken. The leases are as package
@@ -82,7 +84,7 @@ func (b *Board) Pause(ctx context.Context) {
 // Take claims a piece. The note is kept if nobody ever took it before. It fails with ErrTaken or ErrDone when there is nothing to do. The caller ends the
 // claim by Done or Drop.
 func (b *Board) Take(ctx context.Context, key string, note []byte) (*Claim, error) {
-	c := &Claim{board: b, key: key, id: newID(), Note: note}
+	c := &Claim{board: b, key: key, id: uuid.NewString(), Note: note}
 	if err := c.take(ctx); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, ErrTaken
@@ -169,12 +171,4 @@ func (b *Board) read(ctx context.Context, name string) ([]byte, error) {
 
 func (b *Board) put(ctx context.Context, name string, content []byte) error {
 	return b.store.Put(ctx, b.prefix+name, bytes.NewReader(content))
-}
-
-// newID makes the UUID of a lease.
-func newID() string {
-	var u [16]byte
-	rand.Read(u[:])
-	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
 }

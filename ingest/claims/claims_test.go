@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"regexp"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -238,10 +237,4 @@ func TestUnreachable(t *testing.T) {
 	refused(t, a, "x", away)
 	s.Fail(nil)
 	take(t, a, "x", "").Drop()
-}
-
-func TestID(t *testing.T) {
-	if id := newID(); !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(id) {
-		t.Error(id)
-	}
 }

@@ -101,7 +101,7 @@ var theirs = map[string]string{
 	"aead.dev/minisign":                 "manifest",
 	"github.com/Azure/azure-sdk-for-go": "ingest/vault/azure",
 	"filippo.io/age":                    "internal/keys internal/pack internal/save internal/save/savetest internal/domain internal/machine cmd/waybill",
-	"github.com/google/uuid":            "internal/machine seed cmd/waybill",
+	"github.com/google/uuid":            "internal/machine seed ingest/claims cmd/waybill",
 	"github.com/klauspost/compress":     "internal/pack",
 	"github.com/minio/crc64nvme":        "internal/pack ingest/vault/azure",
 	"github.com/zeebo/blake3":           "internal/pack internal/pack/cut internal/keys",

@@ -22,6 +22,10 @@ func (s *Store) ReadAt(ctx context.Context, name string, p []byte, off int64) (i
 	if off < 0 {
 		return 0, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
 	}
+	return s.readAt(ctx, b, name, p, off)
+}
+
+func (s *Store) readAt(ctx context.Context, b *blockblob.Client, name string, p []byte, off int64) (int, error) {
 	got, size := 0, int64(-1)
 	for got < len(p) && (size < 0 || off+int64(got) < size) {
 		var n int
@@ -77,6 +81,8 @@ func wholeSize(contentRange *string, off int64) (int64, error) {
 	return size, nil
 }
 
+var errNoLength = errors.New("the answer doesn't say how long it is")
+
 // Size implements vault.Store.
 func (s *Store) Size(ctx context.Context, name string) (int64, error) {
 	b, err := s.blob(name)
@@ -85,7 +91,7 @@ func (s *Store) Size(ctx context.Context, name string) (int64, error) {
 	}
 	r, err := s.properties(ctx, b)
 	if err == nil && r.ContentLength == nil {
-		err = errors.New("the answer doesn't say how long it is")
+		err = errNoLength
 	}
 	if err != nil {
 		return 0, s.known("stat", name, err)
